@@ -1,0 +1,153 @@
+#include <string>
+
+#include "../cpu/dispatch.hpp"
+#include "../cpu/search.hpp"
+#include "arrays.hpp"
+#include "register.hpp"
+
+namespace hamming::bind {
+namespace {
+
+Options make_options(const std::string& isa, const Tuning& tuning, int threads) {
+  for (const BackendEntry& entry : all_backends()) {
+    if (isa == entry.backend->name && entry.supported) return {entry.backend, tuning, threads};
+  }
+  throw std::invalid_argument("isa: " + isa + " is not supported by this CPU");
+}
+
+py::tuple topk_py(const std::string& isa, const Tuning& tuning, int threads,
+                  const Array<std::uint8_t>& queries, const Array<std::uint8_t>& db, std::int64_t k,
+                  const py::object& mask) {
+  const Options options = make_options(isa, tuning, threads);
+  const CodesView query_view = codes_view(queries), db_view = codes_view(db);
+  require_same_width(query_view, db_view);
+  if (k < 1 || k > db_view.n_codes) throw std::invalid_argument("k: expected 1..n_codes");
+  const std::uint8_t* mask_data = mask_view(mask, db_view.n_codes);
+  Array<std::int32_t> distances({query_view.n_codes, k});
+  Array<std::int64_t> indices({query_view.n_codes, k});
+  const TopkOut out{distances.mutable_data(), indices.mutable_data()};
+  {
+    const py::gil_scoped_release released;
+    topk(options, query_view, db_view, mask_data, k, out);
+  }
+  return py::make_tuple(distances, indices);
+}
+
+py::tuple radius_py(const std::string& isa, const Tuning& tuning, int threads,
+                    const Array<std::uint8_t>& queries, const Array<std::uint8_t>& db,
+                    std::int64_t radius, const py::object& mask) {
+  const Options options = make_options(isa, tuning, threads);
+  const CodesView query_view = codes_view(queries), db_view = codes_view(db);
+  require_same_width(query_view, db_view);
+  if (radius < 0) throw std::invalid_argument("radius: expected at least 0");
+  const std::uint8_t* mask_data = mask_view(mask, db_view.n_codes);
+  Array<std::int64_t> offsets(query_view.n_codes + 1);
+  std::int64_t* offsets_data = offsets.mutable_data();
+  std::unique_ptr<RadiusSearch> search;
+  {
+    const py::gil_scoped_release released;
+    search.reset(new RadiusSearch(options, query_view, db_view, mask_data, radius));
+    search->count(offsets_data);
+  }
+  const std::int64_t total = offsets_data[query_view.n_codes];
+  Array<std::int32_t> distances(total);
+  Array<std::int64_t> indices(total);
+  std::int32_t* distances_data = distances.mutable_data();
+  std::int64_t* indices_data = indices.mutable_data();
+  {
+    const py::gil_scoped_release released;
+    search->fill(distances_data, indices_data);
+  }
+  return py::make_tuple(offsets, distances, indices);
+}
+
+Array<std::int32_t> distance_py(const std::string& isa, const Tuning& tuning, int threads,
+                                const Array<std::uint8_t>& queries, const Array<std::uint8_t>& db) {
+  const Options options = make_options(isa, tuning, threads);
+  const CodesView query_view = codes_view(queries), db_view = codes_view(db);
+  require_same_width(query_view, db_view);
+  Array<std::int32_t> out({query_view.n_codes, db_view.n_codes});
+  std::int32_t* data = out.mutable_data();
+  {
+    const py::gil_scoped_release released;
+    distance(options, query_view, db_view, data);
+  }
+  return out;
+}
+
+Element element_of(const py::dtype& dtype) {
+  const char kind = dtype.kind();
+  switch (dtype.itemsize()) {
+    case 1: return kind == 'i' ? Element::kInt8 : Element::kUint8;
+    case 2: return kind == 'i' ? Element::kInt16 : Element::kUint16;
+    case 4:
+      return kind == 'f' ? Element::kFloat32 : kind == 'i' ? Element::kInt32 : Element::kUint32;
+    default:
+      return kind == 'f' ? Element::kFloat64 : kind == 'i' ? Element::kInt64 : Element::kUint64;
+  }
+}
+
+py::tuple pack_py(const std::string& isa, const Tuning& tuning, int threads,
+                  const py::array& values, const py::array& thresholds, bool big_endian_bits,
+                  bool check_nan) {
+  const Options options = make_options(isa, tuning, threads);
+  const bool contiguous = (values.flags() & thresholds.flags() & py::array::c_style) != 0;
+  if (values.ndim() != 2 || thresholds.ndim() != 1 || !contiguous ||
+      thresholds.shape(0) != values.shape(1) || !values.dtype().is(thresholds.dtype())) {
+    throw std::invalid_argument("values: expected (n, n_bits) and (n_bits,) of one dtype");
+  }
+  const std::int64_t n_rows = values.shape(0), n_bits = values.shape(1);
+  Array<std::uint8_t> out({n_rows, (n_bits + 7) / 8});
+  const PackArgs args{values.data(), thresholds.data(), element_of(values.dtype()),
+                      n_bits,        big_endian_bits,   check_nan};
+  std::uint8_t* data = out.mutable_data();
+  std::int64_t nan_row = -1;
+  {
+    const py::gil_scoped_release released;
+    nan_row = pack(options, args, n_rows, data);
+  }
+  return py::make_tuple(out, nan_row);
+}
+
+Array<float> rescore_py(const std::string& isa, const Tuning& tuning, int threads,
+                        const Array<float>& queries, const Array<std::uint8_t>& db,
+                        const Array<std::int64_t>& indices, bool big_endian_bits) {
+  const Options options = make_options(isa, tuning, threads);
+  const CodesView db_view = codes_view(db);
+  if (queries.ndim() != 2 || indices.ndim() != 2 || queries.shape(0) != indices.shape(0) ||
+      queries.shape(1) != 8 * db_view.n_bytes) {
+    throw std::invalid_argument("queries: expected (n_queries, 8 * n_bytes)");
+  }
+  const std::int64_t n_queries = queries.shape(0), n_candidates = indices.shape(1);
+  for (std::int64_t i = 0; i < n_queries * n_candidates; ++i) {
+    if (indices.data()[i] < -1 || indices.data()[i] >= db_view.n_codes) {
+      throw std::out_of_range("indices: expected -1 or a row of the database");
+    }
+  }
+  Array<float> scores({n_queries, n_candidates});
+  const RescoreArgs args{db_view,        queries.data(), queries.shape(1),
+                         indices.data(), n_candidates,   big_endian_bits};
+  float* data = scores.mutable_data();
+  {
+    const py::gil_scoped_release released;
+    rescore(options, args, n_queries, data);
+  }
+  return scores;
+}
+
+}  // namespace
+
+void register_kernels(py::module_& module) {
+  const py::arg isa("isa"), tuning("tuning"), threads("threads");
+  const py::arg query_codes("query_codes"), db_codes("db_codes"), mask("mask");
+  module.def("topk", topk_py, isa, tuning, threads, query_codes, db_codes, py::arg("k"), mask);
+  module.def("radius_search", radius_py, isa, tuning, threads, query_codes, db_codes,
+             py::arg("radius"), mask);
+  module.def("distance", distance_py, isa, tuning, threads, query_codes, db_codes);
+  module.def("pack", pack_py, isa, tuning, threads, py::arg("values"), py::arg("thresholds"),
+             py::arg("big_endian_bits"), py::arg("check_nan"));
+  module.def("rescore", rescore_py, isa, tuning, threads, py::arg("queries"), db_codes,
+             py::arg("indices"), py::arg("big_endian_bits"));
+}
+
+}  // namespace hamming::bind

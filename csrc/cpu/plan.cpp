@@ -1,0 +1,61 @@
+#include "plan.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace hamming {
+namespace {
+
+constexpr std::int64_t kBlockCodes = 64;  // a tile is cut in blocks of this many codes (tile.hpp)
+
+std::int64_t tile_codes_for(const Tuning& tuning, const CodesView& db) {
+  const std::int64_t fitting = tuning.tile_bytes / (8 * words_of(db));
+  const std::int64_t needed = (db.n_codes + kBlockCodes - 1) / kBlockCodes * kBlockCodes;
+  return std::max(kBlockCodes, std::min(fitting / kBlockCodes * kBlockCodes, needed));
+}
+
+}  // namespace
+
+std::vector<std::uint64_t> pad_queries(const CodesView& queries) {
+  const std::int64_t n_words = words_of(queries);
+  std::vector<std::uint64_t> words(static_cast<std::size_t>(queries.n_codes * n_words));
+  for (std::int64_t q = 0; q < queries.n_codes; ++q) {
+    std::memcpy(words.data() + q * n_words, queries.data + q * queries.n_bytes,
+                static_cast<std::size_t>(queries.n_bytes));
+  }
+  return words;
+}
+
+Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView& db) {
+  const double work = static_cast<double>(n_queries) * static_cast<double>(db.n_codes) *
+                      static_cast<double>(words_of(db));
+  const double paying =
+      work / static_cast<double>(std::max<std::int64_t>(1, options.tuning.work_per_thread));
+  const std::int64_t n_threads = static_cast<std::int64_t>(
+      std::max(1.0, std::min(static_cast<double>(options.n_threads), paying)));
+  // Four queries a thread keep a tile's copy cheap beside its sweeps, and the split even enough.
+  if (n_queries >= 4 * n_threads) return {n_threads, 1, static_cast<int>(n_threads)};
+  const std::int64_t n_blocks = std::max<std::int64_t>(1, db.n_codes / kBlockCodes);
+  return {1, std::min(n_threads, n_blocks), static_cast<int>(n_threads)};
+}
+
+Scratch::Scratch(const Options& options, const CodesView& db, std::int64_t n_queries)
+    : n_words_(words_of(db)),
+      tile_codes_(tile_codes_for(options.tuning, db)),
+      // The kernels read in place through 64-bit pointers, which need their natural alignment.
+      in_place_(db.n_bytes == 8 && n_queries <= options.tuning.in_place_queries &&
+                reinterpret_cast<std::uintptr_t>(db.data) % 8 == 0),
+      words_(static_cast<std::size_t>(tile_codes_ * n_words_) + kTileAlignment / 8),
+      mask_(static_cast<std::size_t>(tile_codes_ / kBlockCodes)) {}
+
+Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,
+                     const std::uint8_t* mask, const std::uint64_t* query_words,
+                     std::int64_t n_queries) {
+  const auto address = reinterpret_cast<std::uintptr_t>(words_.data());
+  const auto aligned = (address + kTileAlignment - 1) / kTileAlignment * kTileAlignment;
+  return {db,           begin,       end,      mask,
+          query_words,  n_queries,   n_words_, reinterpret_cast<std::uint64_t*>(aligned),
+          mask_.data(), tile_codes_, in_place_};
+}
+
+}  // namespace hamming

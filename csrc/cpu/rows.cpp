@@ -1,0 +1,60 @@
+// The searches whose rows do not depend on each other: distance, pack and rescore.
+#include <algorithm>
+#include <vector>
+
+#include "parallel.hpp"
+#include "plan.hpp"
+#include "search.hpp"
+
+namespace hamming {
+
+void distance(const Options& options, const CodesView& queries, const CodesView& db,
+              std::int32_t* out) {
+  const std::vector<std::uint64_t> words = pad_queries(queries);
+  const Plan plan = plan_shards(options, queries.n_codes, db);
+  parallel_for(plan.n_query_shards * plan.n_db_shards, plan.n_threads, [&](std::int64_t task) {
+    const std::int64_t s = task % plan.n_db_shards;
+    const std::int64_t part = task / plan.n_db_shards;
+    const std::int64_t first = part_begin(queries.n_codes, part, plan.n_query_shards, 1);
+    const std::int64_t n_queries =
+        part_begin(queries.n_codes, part + 1, plan.n_query_shards, 1) - first;
+    Scratch scratch(options, db, n_queries);
+    const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, 64),
+                                      part_begin(db.n_codes, s + 1, plan.n_db_shards, 64), nullptr,
+                                      words.data() + first * words_of(db), n_queries);
+    options.backend->distance(shard, out + first * db.n_codes);
+  });
+}
+
+std::int64_t pack(const Options& options, const PackArgs& args, std::int64_t n_rows,
+                  std::uint8_t* out) {
+  const std::int64_t paying =
+      n_rows * args.n_bits / std::max<std::int64_t>(1, options.tuning.work_per_thread);
+  const std::int64_t n_parts = std::clamp<std::int64_t>(paying, 1, options.n_threads);
+  std::vector<std::int64_t> nan_rows(static_cast<std::size_t>(n_parts), -1);
+  parallel_for(n_parts, options.n_threads, [&](std::int64_t part) {
+    nan_rows[static_cast<std::size_t>(part)] = options.backend->pack(
+        args, part_begin(n_rows, part, n_parts, 1), part_begin(n_rows, part + 1, n_parts, 1), out);
+  });
+  for (const std::int64_t row : nan_rows) {
+    if (row >= 0) return row;
+  }
+  return -1;
+}
+
+void rescore(const Options& options, const RescoreArgs& args, std::int64_t n_queries,
+             float* scores) {
+  const std::int64_t work = n_queries * args.n_candidates * args.db.n_bytes;
+  const std::int64_t paying = work / std::max<std::int64_t>(1, options.tuning.work_per_thread);
+  const std::int64_t n_parts = std::clamp<std::int64_t>(
+      paying, 1, std::min<std::int64_t>(options.n_threads, std::max<std::int64_t>(1, n_queries)));
+  parallel_for(n_parts, options.n_threads, [&](std::int64_t part) {
+    std::vector<float> tables(static_cast<std::size_t>(4 * args.n_bits));
+    const std::int64_t end = part_begin(n_queries, part + 1, n_parts, 1);
+    for (std::int64_t q = part_begin(n_queries, part, n_parts, 1); q < end; ++q) {
+      options.backend->rescore(args, q, tables.data(), scores + q * args.n_candidates);
+    }
+  });
+}
+
+}  // namespace hamming

@@ -1,0 +1,1 @@
+"""One value per way to compute; `hamming.dispatch` holds their order."""

@@ -1,0 +1,76 @@
+"""What a backend offers. All backends return the same bits for the same arguments."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from ..layout import BitOrder, RadiusResult, TopK
+
+
+class Backend(Protocol):
+    """Arguments are checked, contiguous host arrays; `threads` is at least 1."""
+
+    @property
+    def name(self) -> str:
+        """The word that `use_backend` and HAMMING_BACKEND take."""
+
+    @property
+    def missing(self) -> str | None:
+        """Why this machine cannot use it, or None."""
+
+    def takes(self, device: str) -> bool:
+        """Whether arrays on `device` ("cpu", "cuda:0") can be given to it."""
+
+    def pack(
+        self,
+        values: np.ndarray,
+        thresholds: np.ndarray,
+        *,
+        bitorder: BitOrder,
+        check_nan: bool,
+        threads: int,
+    ) -> tuple[np.ndarray, int]:
+        """Codes of `values (n, n_bits)`, and the first row with a NaN or -1."""
+
+    def distance(
+        self, query_codes: np.ndarray, db_codes: np.ndarray, *, threads: int
+    ) -> np.ndarray:
+        """`(n_queries, n_codes) int32`."""
+
+    def topk(
+        self,
+        query_codes: np.ndarray,
+        db_codes: np.ndarray,
+        k: int,
+        *,
+        mask: np.ndarray | None,
+        threads: int,
+    ) -> TopK:
+        """See `hamming.topk`."""
+
+    def radius_search(
+        self,
+        query_codes: np.ndarray,
+        db_codes: np.ndarray,
+        radius: int,
+        *,
+        mask: np.ndarray | None,
+        threads: int,
+    ) -> RadiusResult:
+        """See `hamming.radius_search`."""
+
+    def scores(
+        self,
+        queries: np.ndarray,
+        db_codes: np.ndarray,
+        indices: np.ndarray,
+        *,
+        bitorder: BitOrder,
+        threads: int,
+    ) -> np.ndarray:
+        """`(n_queries, n_candidates) float32` inner products with +-1 codes; -inf for index -1.
+
+        `queries` is `(n_queries, 8 * n_bytes) float32`, zero in the padding.
+        """

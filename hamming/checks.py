@@ -1,0 +1,247 @@
+"""Every argument check. One form: "name: expected ..., got ...; remedy"."""
+
+from __future__ import annotations
+
+import operator
+import os
+from typing import Any, get_args
+
+import numpy as np
+
+from .layout import MAX_BITS, MAX_CODES, BitOrder, bytes_for
+
+
+def integer(value: Any, name: str, *, least: int, remedy: str) -> int:
+    """`value` as an int of at least `least`; bools and floats are refused."""
+    if isinstance(value, bool):
+        raise TypeError(f"{name}: expected an integer, got {value!r}; {remedy}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name}: expected an integer, got {type(value).__name__}; {remedy}"
+        ) from None
+    if number < least:
+        raise ValueError(f"{name}: expected at least {least}, got {number}; {remedy}")
+    return number
+
+
+def bit_order(value: Any) -> BitOrder:
+    """`value` if it names a bit order."""
+    if value not in get_args(BitOrder):
+        raise ValueError(f"bitorder: expected 'big' or 'little', got {value!r}; choose one of them")
+    order: BitOrder = value
+    return order
+
+
+def code_dtype(array: np.ndarray, name: str) -> None:
+    """Codes are uint8; nothing is cast silently."""
+    if array.dtype == "uint8":
+        return
+    if array.dtype == "int8":
+        remedy = "for the sentence-transformers 'binary' form pass (codes.astype('int16') + 128)"
+        remedy += ".astype('uint8')"
+    elif array.dtype.kind in "fb":
+        remedy = "turn values into codes with hamming.pack"
+    else:
+        remedy = "pack values with hamming.pack, or view packed words as bytes with .view('uint8')"
+    raise TypeError(f"{name}: expected packed uint8 codes, got dtype {array.dtype}; {remedy}")
+
+
+def database(array: np.ndarray, name: str) -> None:
+    """`array` is a code array of at least one byte per code."""
+    code_dtype(array, name)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name}: expected shape (n_codes, n_bytes), got {shape_text(array)}; "
+            "pass one packed code per row"
+        )
+    if array.shape[1] == 0:
+        raise ValueError(
+            f"{name}: expected at least one byte per code, got {shape_text(array)}; "
+            "pack at least one bit"
+        )
+    if 8 * array.shape[1] > MAX_BITS + 7 or array.shape[0] >= MAX_CODES:
+        raise ValueError(
+            f"{name}: expected at most {MAX_BITS} bits and fewer than 2**40 codes, "
+            f"got {shape_text(array)}; search it in parts"
+        )
+
+
+def queries_like(query_codes: np.ndarray, db_codes: np.ndarray) -> None:
+    """`query_codes` is one code or rows of codes as wide as the database's."""
+    database(db_codes, "db_codes")
+    code_dtype(query_codes, "query_codes")
+    n_bytes = db_codes.shape[1]
+    if query_codes.ndim not in (1, 2) or query_codes.shape[-1] != n_bytes:
+        raise ValueError(
+            f"query_codes: expected shape (n_queries, {n_bytes}) or ({n_bytes},) for "
+            f"{8 * n_bytes}-bit codes, got {shape_text(query_codes)}; "
+            "pack queries and database with the same n_bits"
+        )
+
+
+def top_k(k: Any, n_codes: int) -> int:
+    """`k` if 1 <= k <= n_codes."""
+    number = integer(k, "k", least=1, remedy="ask for at least one neighbour")
+    if n_codes == 0:
+        raise ValueError(
+            "db_codes: expected at least one code, got 0; fill the database before searching it"
+        )
+    if number > n_codes:
+        raise ValueError(
+            f"k: expected at most the {n_codes} codes of the database, got {number}; lower k"
+        )
+    return number
+
+
+def search_mask(mask: np.ndarray, n_codes: int) -> None:
+    """`mask` is one bool per code."""
+    if mask.dtype != "bool":
+        raise TypeError(
+            f"mask: expected dtype bool, got {mask.dtype}; compare or cast it to bool first"
+        )
+    if mask.shape != (n_codes,):
+        raise ValueError(
+            f"mask: expected shape ({n_codes},), one bool per code, got {shape_text(mask)}; "
+            "align it with db_codes"
+        )
+
+
+def thread_count(threads: Any) -> int:
+    """`threads`, else HAMMING_THREADS, else the CPUs this process may use."""
+    if threads is not None:
+        return integer(threads, "threads", least=1, remedy="use 1 or more, or None for all CPUs")
+    text = os.environ.get("HAMMING_THREADS", "")
+    if text:
+        if not text.isdecimal() or int(text) < 1:
+            raise ValueError(
+                f"HAMMING_THREADS: expected a positive integer, got {text!r}; "
+                "unset it or correct it"
+            )
+        return int(text)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def packable(values: np.ndarray) -> None:
+    """`values` can be turned into codes."""
+    if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
+        raise TypeError(
+            f"x: expected bool, integer or floating values, got dtype {values.dtype}; "
+            "cast them to float32 first"
+        )
+    if values.ndim == 0 or values.shape[-1] == 0:
+        raise ValueError(
+            f"x: expected shape (..., n_bits) with at least one bit, got {shape_text(values)}; "
+            "put the bits in the last axis"
+        )
+    if values.shape[-1] > MAX_BITS:
+        raise ValueError(
+            f"x: expected at most {MAX_BITS} bits, got {values.shape[-1]}; split the codes"
+        )
+
+
+def pack_threshold(threshold: np.ndarray, n_bits: int) -> None:
+    """`threshold` is a number or one number per bit, none of them NaN."""
+    if threshold.dtype.kind not in "biuf":
+        raise TypeError(
+            f"threshold: expected a number or (n_bits,) numbers, got dtype {threshold.dtype}; "
+            "pass real numbers"
+        )
+    if threshold.shape not in ((), (n_bits,)):
+        raise ValueError(
+            f"threshold: expected a number or shape ({n_bits},), got {shape_text(threshold)}; "
+            "give one threshold per bit"
+        )
+    if threshold.dtype.kind == "f" and bool((threshold != threshold).any()):
+        raise ValueError("threshold: expected numbers, got NaN; remove the NaN")
+
+
+def unpack_bits(n_bits: Any, n_bytes: int) -> int:
+    """`n_bits` if it fits the bytes of a code; all their bits for None."""
+    if n_bits is None:
+        return 8 * n_bytes
+    number = integer(n_bits, "n_bits", least=1, remedy="name the bits of one code")
+    if bytes_for(number) > n_bytes:
+        raise ValueError(
+            f"n_bits: expected at most {8 * n_bytes} for codes of {n_bytes} bytes, got {number}; "
+            "lower n_bits"
+        )
+    return number
+
+
+def rescore_shapes(queries: np.ndarray, db_codes: np.ndarray, indices: np.ndarray) -> None:
+    """Float queries and their candidates fit the database."""
+    database(db_codes, "db_codes")
+    if queries.dtype.kind != "f":
+        raise TypeError(
+            f"queries: expected float values, got dtype {queries.dtype}; "
+            "pass the embeddings before packing"
+        )
+    n_bytes = db_codes.shape[1]
+    if queries.ndim not in (1, 2) or bytes_for(queries.shape[-1]) != n_bytes:
+        raise ValueError(
+            f"queries: expected shape (n_queries, n_bits) with n_bits in "
+            f"{8 * n_bytes - 7}..{8 * n_bytes} for codes of {n_bytes} bytes, "
+            f"got {shape_text(queries)}; use queries of the codes' own encoder"
+        )
+    if indices.dtype.kind not in "iu":
+        raise TypeError(
+            f"indices: expected integers, got dtype {indices.dtype}; pass the indices of a topk"
+        )
+    if indices.ndim != queries.ndim or indices.shape[:-1] != queries.shape[:-1]:
+        raise ValueError(
+            f"indices: expected one row of candidates per query, got {shape_text(indices)} for "
+            f"queries {shape_text(queries)}; pass the indices of a topk of the same queries"
+        )
+
+
+def candidates(indices: np.ndarray, n_codes: int) -> None:
+    """Every candidate is -1 or a row of the database."""
+    if indices.size and (int(indices.min()) < -1 or int(indices.max()) >= n_codes):
+        raise ValueError(
+            f"indices: expected -1 or 0..{n_codes - 1}, got {int(indices.min())}.."
+            f"{int(indices.max())}; pass indices into this database"
+        )
+
+
+def finite(values: np.ndarray, name: str) -> None:
+    """No NaN or infinity: neither has a place in an order."""
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: expected finite values, got NaN or infinity; remove them")
+
+
+def rescore_k(k: Any, n_candidates: int) -> int:
+    """`k` if 1 <= k <= n_candidates."""
+    number = integer(k, "k", least=1, remedy="ask for at least one neighbour")
+    if number > n_candidates:
+        raise ValueError(
+            f"k: expected at most the {n_candidates} candidates of a query, got {number}; "
+            "lower k or search for more candidates"
+        )
+    return number
+
+
+def merge_length(k: int, n_entries: int) -> None:
+    """The lists hold at least k entries together."""
+    if k > n_entries:
+        raise ValueError(
+            f"k: expected at most the {n_entries} entries of all results, got {k}; "
+            "lower k or ask each shard for more"
+        )
+
+
+def same_width_results(shapes: list[tuple[int, ...]]) -> None:
+    """Per-shard results are of the same queries."""
+    if any(len(s) not in (1, 2) for s in shapes) or len({s[:-1] for s in shapes}) != 1:
+        raise ValueError(
+            f"results: expected top-k lists of the same queries, got shapes {shapes}; "
+            "search every shard with the same query_codes"
+        )
+
+
+def shape_text(array: np.ndarray) -> str:
+    """A shape as Python writes it."""
+    return str(tuple(int(n) for n in array.shape))

@@ -1,0 +1,36 @@
+"""All distances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import arrays, checks
+from .dispatch import choose
+
+
+def distance(query_codes: Any, db_codes: Any) -> Any:
+    """The Hamming distance of every query to every code.
+
+    Bare code arrays do not know n_bits: non-zero padding bits count as distance.
+
+    Args:
+        query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.
+        db_codes: `(n_codes, n_bytes) uint8`.
+
+    Returns:
+        `(n_queries, n_codes) int32` of the kind of `query_codes`; `(n_codes,)` for one code.
+
+    Raises:
+        TypeError: an argument is no array or not uint8.
+        ValueError: shapes or devices do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> distance(np.array([0b1010], np.uint8), np.array([[0b1010], [0b0101]], np.uint8))
+        array([0, 4], dtype=int32)
+    """
+    named = {"query_codes": query_codes, "db_codes": db_codes}
+    backend = choose(arrays.common_device(named))
+    given = arrays.search_arrays(**named)
+    result = backend.distance(given.queries, given.db, threads=checks.thread_count(None))
+    return arrays.like(given.kind, result[0] if given.single else result)

@@ -1,0 +1,126 @@
+"""Values to packed codes and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import arrays, checks
+from .dispatch import choose
+from .layout import BitOrder
+
+
+def pack(
+    x: Any, *, threshold: Any = 0, bitorder: BitOrder = "big", check_finite: bool | None = None
+) -> Any:
+    """Packs values to codes: bit = `x > threshold`.
+
+    The comparison is exact whatever the dtype of `x`: the threshold is rounded towards the values
+    it separates, never the values. Half and bfloat16 tensors are widened to float32 first.
+
+    Args:
+        x: `(..., n_bits)` bool, integer, float16, bfloat16, float32 or float64; gradients are
+        ignored.
+        threshold: a number, or `(n_bits,)` one per bit.
+        bitorder: "big" puts the first bit highest in its byte (`numpy.packbits`), "little" lowest.
+        check_finite: whether a NaN raises; None = True on host arrays. Unchecked, NaN packs as 0.
+
+    Returns:
+        `(..., ceil(n_bits / 8)) uint8`, padding bits zero, of the kind of `x`.
+
+    Raises:
+        TypeError: `x` is no array or of another dtype.
+        ValueError: no bits, a wrong threshold, or a NaN.
+
+    Example:
+        >>> pack(np.array([[0.5, -1.0, 2.0, 0.0]]))
+        array([[160]], dtype=uint8)
+    """
+    backend = choose(arrays.device_of(x, "x"))
+    order = checks.bit_order(bitorder)
+    values, kind = arrays.host(x, "x")
+    checks.packable(values)
+    n_bits = values.shape[-1]
+    limits = _threshold_array(threshold, n_bits)
+    rows = arrays.contiguous(values.reshape(-1, n_bits))
+    rows, native = _comparable(rows, limits)
+    check_nan = rows.dtype.kind == "f" and (check_finite is None or check_finite)
+    codes, nan_row = backend.pack(
+        rows, native, bitorder=order, check_nan=check_nan, threads=checks.thread_count(None)
+    )
+    if nan_row >= 0:
+        raise ValueError(
+            f"x: expected numbers, got NaN in row {nan_row}; "
+            "remove it, or pass check_finite=False to pack NaN as 0"
+        )
+    return arrays.like(kind, codes.reshape(*values.shape[:-1], codes.shape[1]))
+
+
+def unpack(codes: Any, n_bits: int | None = None, *, bitorder: BitOrder = "big") -> Any:
+    """Unpacks codes to one 0/1 byte per bit.
+
+    Args:
+        codes: `(..., n_bytes) uint8`.
+        n_bits: bits of a code; None = all `8 * n_bytes`.
+        bitorder: as given to `pack`.
+
+    Returns:
+        `(..., n_bits) uint8` of zeros and ones, of the kind of `codes`.
+
+    Raises:
+        TypeError: `codes` is no array or not uint8.
+        ValueError: `n_bits` does not fit.
+
+    Example:
+        >>> unpack(np.array([160], np.uint8), 4)
+        array([1, 0, 1, 0], dtype=uint8)
+    """
+    choose(arrays.device_of(codes, "codes"))
+    order = checks.bit_order(bitorder)
+    array, kind = arrays.host(codes, "codes")
+    checks.code_dtype(array, "codes")
+    if array.ndim == 0:
+        raise ValueError("codes: expected shape (..., n_bytes), got (); pass an array of codes")
+    count = checks.unpack_bits(n_bits, array.shape[-1])
+    return arrays.like(kind, np.unpackbits(array, axis=-1, count=count, bitorder=order))
+
+
+def _threshold_array(threshold: Any, n_bits: int) -> np.ndarray:
+    """`threshold` as `(n_bits,)`, checked, in its own dtype."""
+    if isinstance(threshold, (bool, int, float, list, tuple, np.generic)):
+        array = np.asarray(threshold)
+    else:
+        array = arrays.host(threshold, "threshold").array
+    checks.pack_threshold(array, n_bits)
+    return np.broadcast_to(array, (n_bits,))
+
+
+def _comparable(rows: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and thresholds of one dtype whose `>` gives the exact comparison of the originals."""
+    if rows.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            native = limits.astype(rows.dtype)
+        # Down to the largest float not above the threshold: no float lies between the two. Long
+        # double holds every float64 and every int64, so the test itself is exact.
+        too_high = native.astype(np.longdouble) > limits.astype(np.longdouble)
+        native = np.where(too_high, np.nextafter(native, -np.inf, dtype=rows.dtype), native)
+        return rows, np.ascontiguousarray(native)
+    if rows.dtype.kind == "b":
+        rows = rows.view(np.uint8)
+    # Integers: x > t is x > floor(t). A threshold below the range makes the bit 1 everywhere,
+    # which no integer threshold of the dtype can say.
+    info = np.iinfo(rows.dtype)
+    floors = [_floor(limit, info.min - 1, info.max) for limit in limits.tolist()]
+    if min(floors) >= info.min:
+        return rows, np.array(floors, rows.dtype)
+    always = np.array([floor < info.min for floor in floors])
+    clipped = np.array([max(floor, info.min) for floor in floors], rows.dtype)
+    return ((rows > clipped) | always).view(np.uint8), np.zeros(len(floors), np.uint8)
+
+
+def _floor(limit: float | int, least: int, most: int) -> int:
+    """floor(limit) within [least, most]; infinities included."""
+    if limit >= most:
+        return most
+    return max(least, int(limit // 1)) if limit > least else least

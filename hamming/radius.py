@@ -1,0 +1,53 @@
+"""All codes within a radius."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import arrays, checks
+from .dispatch import choose
+from .layout import RadiusResult
+
+
+def radius_search(
+    query_codes: Any, db_codes: Any, radius: int, *, mask: Any = None, threads: int | None = None
+) -> RadiusResult:
+    """All codes within a radius of each query, by distance and then by smaller index.
+
+    The database is read twice, first to count and then to place, so the result is allocated once
+    at its exact size; beside it a call uses 8 * (radius + 1) bytes a query (and thread, when
+    queries are few).
+
+    Args:
+        query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.
+        db_codes: `(n_codes, n_bytes) uint8`.
+        radius: at least 0, in bits; `d <= radius` is a hit.
+        mask: `(n_codes,) bool`, True = searchable; None = all.
+        threads: CPU threads; None = HAMMING_THREADS, else the CPUs this process may use.
+
+    Returns:
+        `RadiusResult(offsets, distances, indices)` of the kind of `query_codes`; the hits of query
+        q are `offsets[q]:offsets[q + 1]`.
+
+    Raises:
+        TypeError: an argument is no array, or of a wrong dtype.
+        ValueError: radius, shapes or devices do not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> db = np.array([[0b1111], [0b0001], [0b0011]], np.uint8)
+        >>> radius_search(np.array([0b0001], np.uint8), db, 1).indices
+        array([1, 2])
+    """
+    named = {"query_codes": query_codes, "db_codes": db_codes, "mask": mask}
+    backend = choose(arrays.common_device(named))
+    given = arrays.search_arrays(**named)
+    limit = checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
+    result = backend.radius_search(
+        given.queries,
+        given.db,
+        min(limit, 8 * given.db.shape[1]),
+        mask=given.mask,
+        threads=checks.thread_count(threads),
+    )
+    return arrays.result_like(given.kind, result)

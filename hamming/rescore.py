@@ -1,0 +1,73 @@
+"""Asymmetric re-scoring: float queries against the binary codes of a search's candidates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import arrays, checks
+from .dispatch import choose
+from .layout import NO_INDEX, BitOrder, Rescored
+
+
+def rescore(
+    queries: Any, db_codes: Any, indices: Any, k: int, *, bitorder: BitOrder = "big"
+) -> Rescored:
+    """The k candidates of each query with the highest inner product, codes read as +-1.
+
+    `score = sum_j queries[j] * (+1 if bit j is set else -1)`, within 1e-5 of the query's L1 norm
+    of the float64 value; ordered by the returned score, then by smaller index.
+
+    Args:
+        queries: `(n_queries, n_bits)` float16, bfloat16, float32 or float64, or one query
+            `(n_bits,)`; gradients are ignored.
+        db_codes: `(n_codes, n_bytes) uint8`.
+        indices: `(n_queries, m)` integer rows of the database, as `topk` returns them; -1 = no
+        candidate.
+        k: 1..m.
+        bitorder: as given to `pack`.
+
+    Returns:
+        `Rescored(scores float32, indices int64)`, each `(n_queries, k)`, of the kind of `queries`.
+        With fewer than k candidates the tail is index -1, score -inf.
+
+    Raises:
+        TypeError: an argument is no array, or of a wrong dtype.
+        ValueError: shapes, devices, k or an index do not fit, or a query is not finite.
+
+    Example:
+        >>> db = np.array([[0b11000000], [0b10000000]], np.uint8)
+        >>> rescore(np.array([0.5, -2.0]), db, np.array([0, 1]), 1)
+        Rescored(scores=array([2.5], dtype=float32), indices=array([1]))
+    """
+    named = {"queries": queries, "db_codes": db_codes, "indices": indices}
+    backend = choose(arrays.common_device(named))
+    order = checks.bit_order(bitorder)
+    values, kind = arrays.host(queries, "queries")
+    db = arrays.contiguous(arrays.host(db_codes, "db_codes").array)
+    rows = arrays.host(indices, "indices").array
+    checks.rescore_shapes(values, db, rows)
+    count = checks.rescore_k(k, rows.shape[-1])
+    checks.candidates(rows, len(db))
+    checks.finite(values, "queries")
+    padded = np.zeros((values.size // values.shape[-1], 8 * db.shape[1]), np.float32)
+    padded[:, : values.shape[-1]] = values.reshape(len(padded), -1)
+    checks.finite(padded, "queries")
+    candidates = arrays.contiguous(rows.reshape(len(padded), -1).astype(np.int64, copy=False))
+    scores = backend.scores(
+        padded, db, candidates, bitorder=order, threads=checks.thread_count(None)
+    )
+    result = _best(scores, candidates, count)
+    if values.ndim == 1:
+        result = Rescored(result.scores[0], result.indices[0])
+    return arrays.result_like(kind, result)
+
+
+def _best(scores: np.ndarray, indices: np.ndarray, k: int) -> Rescored:
+    # No candidate scores -inf, which no finite query reaches, so it sorts last by score alone.
+    order = np.lexsort((indices, -scores), axis=-1)[:, :k]
+    best = np.take_along_axis(indices, order, axis=1)
+    top = np.take_along_axis(scores, order, axis=1)
+    top[best == NO_INDEX] = -np.inf
+    return Rescored(top, best)

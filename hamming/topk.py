@@ -1,0 +1,95 @@
+"""The k nearest codes, and the exact merge of per-shard results."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import arrays, checks
+from .dispatch import choose
+from .layout import TopK
+
+
+def topk(
+    query_codes: Any, db_codes: Any, k: int, *, mask: Any = None, threads: int | None = None
+) -> TopK:
+    """The k nearest codes of each query, exactly, by distance and then by smaller index.
+
+    The order is the same bit for bit on every backend and at every thread count. Bare code arrays
+    do not know n_bits: non-zero padding bits count as distance. Contiguous host arrays are not
+    copied, so the database may be a memory map. Beside the result, a call holds at most 64 MiB of
+    candidates, or 16 * k bytes a thread where that is more.
+
+    Args:
+        query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.
+        db_codes: `(n_codes, n_bytes) uint8`.
+        k: 1..n_codes.
+        mask: `(n_codes,) bool`, True = searchable; None = all. With fewer than k searchable codes
+            the tail is index -1, distance 2**31 - 1.
+        threads: CPU threads; None = HAMMING_THREADS, else the CPUs this process may use.
+
+    Returns:
+        `TopK(distances int32, indices int64)`, each `(n_queries, k)`, of the kind of `query_codes`;
+        each `(k,)` for one code.
+
+    Raises:
+        TypeError: an argument is no array, or of a wrong dtype.
+        ValueError: k, shapes or devices do not fit.
+
+    Example:
+        >>> db = np.array([[0b1111], [0b0001], [0b0011]], np.uint8)
+        >>> topk(np.array([0b0001], np.uint8), db, 2)
+        TopK(distances=array([0, 1], dtype=int32), indices=array([1, 2]))
+    """
+    named = {"query_codes": query_codes, "db_codes": db_codes, "mask": mask}
+    backend = choose(arrays.common_device(named))
+    given = arrays.search_arrays(**named)
+    result = backend.topk(
+        given.queries,
+        given.db,
+        checks.top_k(k, len(given.db)),
+        mask=given.mask,
+        threads=checks.thread_count(threads),
+    )
+    if given.single:
+        result = TopK(result.distances[0], result.indices[0])
+    return arrays.result_like(given.kind, result)
+
+
+def merge_topk(results: Sequence[TopK], k: int) -> TopK:
+    """Merges per-shard top-k lists with global indices into the k best, in the same order.
+
+    Exact when each shard's list holds its own k best (or all it has): the order is total.
+
+    Args:
+        results: `TopK`s of the same queries, of any lengths.
+        k: at least 1; at most the entries of all lists together.
+
+    Returns:
+        `TopK` of `(n_queries, k)`, of the kind of the first list.
+
+    Raises:
+        ValueError: no results, different queries, or fewer than k entries in all.
+
+    Example:
+        >>> near, far = TopK(np.array([1]), np.array([7])), TopK(np.array([3]), np.array([2]))
+        >>> merge_topk([far, near], 1)
+        TopK(distances=array([1], dtype=int32), indices=array([7]))
+    """
+    if len(results) == 0:
+        raise ValueError("results: expected at least one top-k list, got none; pass the shards'")
+    count = checks.integer(k, "k", least=1, remedy="ask for at least one neighbour")
+    parts = [(arrays.host(r[0], "results"), arrays.host(r[1], "results").array) for r in results]
+    kind = parts[0][0].kind
+    checks.same_width_results([p[0].array.shape for p in parts] + [p[1].shape for p in parts])
+    distances = np.concatenate([p[0].array for p in parts], axis=-1).astype(np.int32)
+    indices = np.concatenate([p[1] for p in parts], axis=-1).astype(np.int64)
+    checks.merge_length(count, distances.shape[-1])
+    # Missing entries (index -1) have the largest distance, so the distance alone puts them last.
+    order = np.lexsort((indices, distances), axis=-1)[..., :count]
+    merged = TopK(
+        np.take_along_axis(distances, order, axis=-1), np.take_along_axis(indices, order, axis=-1)
+    )
+    return arrays.result_like(kind, merged)
