@@ -99,12 +99,13 @@ def _threshold_array(threshold: Any, n_bits: int) -> np.ndarray:
 def _comparable(rows: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Values and thresholds of one dtype whose `>` gives the exact comparison of the originals."""
     if rows.dtype.kind == "f":
+        # The largest float not above the threshold separates the same floats. Long double holds
+        # every float64 and every int64, so the test for "above" is exact.
         with np.errstate(over="ignore"):
             native = limits.astype(rows.dtype)
-        # Down to the largest float not above the threshold: no float lies between the two. Long
-        # double holds every float64 and every int64, so the test itself is exact.
-        too_high = native.astype(np.longdouble) > limits.astype(np.longdouble)
-        native = np.where(too_high, np.nextafter(native, -np.inf, dtype=rows.dtype), native)
+            too_high = native.astype(np.longdouble) > limits.astype(np.longdouble)
+            below = np.nextafter(native, -np.inf, dtype=rows.dtype)
+        native = np.where(too_high, below, native)
         return rows, np.ascontiguousarray(native)
     if rows.dtype.kind == "b":
         rows = rows.view(np.uint8)

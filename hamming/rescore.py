@@ -51,10 +51,13 @@ def rescore(
     count = checks.rescore_k(k, rows.shape[-1])
     checks.candidates(rows, len(db))
     checks.finite(values, "queries")
-    padded = np.zeros((values.size // values.shape[-1], 8 * db.shape[1]), np.float32)
-    padded[:, : values.shape[-1]] = values.reshape(len(padded), -1)
+    n_bits = values.shape[-1]
+    flat = values.reshape(-1, n_bits)
+    padded = np.zeros((len(flat), 8 * db.shape[1]), np.float32)
+    with np.errstate(over="ignore"):
+        padded[:, :n_bits] = flat
     checks.finite(padded, "queries")
-    candidates = arrays.contiguous(rows.reshape(len(padded), -1).astype(np.int64, copy=False))
+    candidates = arrays.contiguous(rows.reshape(-1, rows.shape[-1]).astype(np.int64, copy=False))
     scores = backend.scores(
         padded, db, candidates, bitorder=order, threads=checks.thread_count(None)
     )

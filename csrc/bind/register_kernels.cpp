@@ -93,7 +93,7 @@ py::tuple pack_py(const std::string& isa, const Tuning& tuning, int threads,
   const Options options = make_options(isa, tuning, threads);
   const bool contiguous = (values.flags() & thresholds.flags() & py::array::c_style) != 0;
   if (values.ndim() != 2 || thresholds.ndim() != 1 || !contiguous ||
-      thresholds.shape(0) != values.shape(1) || !values.dtype().is(thresholds.dtype())) {
+      thresholds.shape(0) != values.shape(1) || !values.dtype().equal(thresholds.dtype())) {
     throw std::invalid_argument("values: expected (n, n_bits) and (n_bits,) of one dtype");
   }
   const std::int64_t n_rows = values.shape(0), n_bits = values.shape(1);

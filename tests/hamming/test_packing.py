@@ -1,0 +1,93 @@
+"""Values to codes and back."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+import hamming
+
+DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
+DTYPES += ["float16", "float32", "float64"]
+
+
+def exactly_above(x: np.ndarray, threshold) -> np.ndarray:
+    """`x > threshold` in exact arithmetic."""
+    limits = np.broadcast_to(np.asarray(threshold, object), x.shape[-1:])
+
+    def above(value, limit) -> bool:
+        finite = np.isfinite(float(value)) and np.isfinite(float(limit))
+        return Fraction(value) > Fraction(limit) if finite else bool(value > limit)
+
+    rows = [
+        [above(v, t) for v, t in zip(r, limits, strict=True)]
+        for r in x.reshape(-1, len(limits)).tolist()
+    ]
+    return np.array(rows, bool).reshape(x.shape)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(data=st.data())
+def test_the_comparison_is_exact(backend: str, dtype: str, data: st.DataObject) -> None:
+    shape = data.draw(npst.array_shapes(min_dims=1, max_dims=3, max_side=20))
+    elements = {"allow_nan": False} if dtype.startswith("float") else {}
+    x = data.draw(npst.arrays(dtype, shape, elements=elements))
+    numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.integers(-3, 3)
+    per_bit = st.lists(numbers, min_size=shape[-1], max_size=shape[-1])
+    threshold = data.draw(numbers | per_bit.map(lambda t: [float(v) for v in t]))
+    order = data.draw(st.sampled_from(["big", "little"]))
+    codes = hamming.pack(x, threshold=threshold, bitorder=order)
+    expected = np.packbits(exactly_above(x, threshold), axis=-1, bitorder=order)
+    assert codes.dtype == np.uint8
+    np.testing.assert_array_equal(codes, expected)
+
+
+@given(n_bits=st.integers(1, 300), order=st.sampled_from(["big", "little"]))
+def test_unpack_undoes_pack(backend: str, n_bits: int, order: str) -> None:
+    bits = np.random.default_rng(n_bits).integers(0, 2, (4, n_bits), dtype=np.uint8)
+    codes = hamming.pack(bits, bitorder=order)
+    assert codes.shape == (4, -(-n_bits // 8))
+    np.testing.assert_array_equal(hamming.unpack(codes, n_bits, bitorder=order), bits)
+    assert hamming.unpack(codes, bitorder=order).shape == (4, 8 * codes.shape[1])
+
+
+def test_rows_longer_than_a_chunk_and_many_threads(backend: str) -> None:
+    x = np.random.default_rng(0).normal(size=(300, 1003)).astype(np.float32)
+    np.testing.assert_array_equal(hamming.pack(x), np.packbits(x > 0, axis=1))
+    np.testing.assert_array_equal(hamming.pack(x[::2, ::3]), np.packbits(x[::2, ::3] > 0, axis=1))
+
+
+def test_nan(backend: str) -> None:
+    x = np.array([[1.0, 2.0], [3.0, np.nan]])
+    with pytest.raises(ValueError, match=r"x: expected numbers, got NaN in row 1; remove it"):
+        hamming.pack(x)
+    np.testing.assert_array_equal(hamming.pack(x, check_finite=False), [[192], [128]])
+    np.testing.assert_array_equal(hamming.pack(np.array([[np.inf, -np.inf]])), [[128]])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
+    x = torch.randn(5, 70, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    codes = hamming.pack(x)
+    assert isinstance(codes, torch.Tensor)
+    assert codes.dtype == torch.uint8
+    expected = np.packbits((x.detach().double() > 0).numpy(), axis=1)
+    np.testing.assert_array_equal(codes.numpy(), expected)
+
+
+def test_torch_bool_and_per_bit_threshold_tensor(backend: str) -> None:
+    bits = torch.tensor([[True, False, True]])
+    assert hamming.pack(bits).tolist() == [[0b10100000]]
+    x = torch.tensor([[0.5, 0.5, 0.5]])
+    assert hamming.pack(x, threshold=torch.tensor([0.4, 0.5, 0.6])).tolist() == [[0b10000000]]
+
+
+def test_no_rows(backend: str) -> None:
+    assert hamming.pack(np.empty((0, 12))).shape == (0, 2)
+    assert hamming.pack(np.empty((2, 0, 12), np.float32)).shape == (2, 0, 2)

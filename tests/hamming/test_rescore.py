@@ -1,0 +1,64 @@
+"""Asymmetric re-scoring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import hamming
+from tests.hamming import oracle
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_bits=st.sampled_from([1, 7, 8, 9, 63, 64, 65, 300, 1024]),
+    shape=st.tuples(st.integers(0, 6), st.integers(1, 40), st.integers(1, 30)),
+    order=st.sampled_from(["big", "little"]),
+    data=st.data(),
+)
+def test_equals_the_oracle(backend: str, seed, n_bits, shape, order, data) -> None:
+    rng = np.random.default_rng(seed)
+    n_queries, n_codes, n_candidates = shape
+    db = hamming.pack(rng.integers(0, 2, (n_codes, n_bits), dtype=np.uint8), bitorder=order)
+    queries = rng.normal(size=(n_queries, n_bits)).astype(np.float32)
+    indices = rng.integers(0, n_codes, (n_queries, n_candidates))
+    k = data.draw(st.integers(1, n_candidates))
+    result = hamming.rescore(queries, db, indices, k, bitorder=order)
+    expected = oracle.scores(queries, db, indices, order)
+    tolerance = 1e-5 * np.abs(queries.astype(np.float64)).sum(1, keepdims=True)
+    best = -np.sort(-expected, axis=1)[:, :k]
+    assert (np.abs(result.scores - best) <= tolerance).all()
+    for scores, ids, given_ids in zip(*result, indices, strict=True):
+        assert set(ids) <= set(given_ids)
+        pairs = list(zip(-scores, ids, strict=True))
+        assert pairs == sorted(pairs)
+
+
+def test_missing_candidates_come_last(backend: str) -> None:
+    db = np.array([[0b11000000], [0]], np.uint8)
+    queries = np.array([[1.0, 2.0]], np.float32)
+    result = hamming.rescore(queries, db, np.array([[-1, 1, -1, 0]]), 4)
+    assert result.indices.tolist() == [[0, 1, -1, -1]]
+    assert result.scores.tolist() == [[3.0, -3.0, -np.inf, -np.inf]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
+    x = torch.randn(4, 24, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_()
+    db = hamming.pack(torch.randn(50, 24, generator=torch.Generator().manual_seed(2)))
+    found = hamming.topk(hamming.pack(x), db, 10)
+    result = hamming.rescore(x, db, found.indices, 3)
+    assert isinstance(result.scores, torch.Tensor)
+    assert result.scores.dtype == torch.float32
+    expected = oracle.scores(x.detach().double().numpy(), db.numpy(), found.indices.numpy())
+    np.testing.assert_allclose(result.scores.numpy(), -np.sort(-expected)[:, :3], atol=1e-4)
+
+
+def test_one_query(backend: str) -> None:
+    db = np.array([[128], [0]], np.uint8)
+    result = hamming.rescore(np.array([1.0]), db, np.array([1, 0], np.int32), 2)
+    assert result.indices.tolist() == [0, 1]
+    assert result.scores.shape == (2,)
