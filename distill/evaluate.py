@@ -1,0 +1,92 @@
+"""`python -m distill.evaluate RUN`: score a run's codes in four directions under its protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import rich.box
+import rich.table
+import tyro
+from rich.console import Console
+
+from distill.checkpoint import load_run, save_metrics
+from distill.command import one_sentence
+from distill.evaluation import Evaluation, evaluate
+from distill.metrics.scores import Table, summary
+from distill.report import write_report
+from distill.train import backbone, load_dataset
+from distill.types import DistillError
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Score trained runs: MAP with both cut-offs, precision, lookup, chance, four directions.
+
+    Writes metrics.json into each run folder. Several runs also give mean and spread over seeds.
+    """
+
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...")]
+    """Run folders, as written by python -m distill.train."""
+    report: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also write report.html into each run folder."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    with one_sentence():
+        _evaluate_all(tyro.cli(Evaluate, args=arguments, prog="python -m distill.evaluate"))
+
+
+def evaluate_run(run: Path) -> Evaluation:
+    """Evaluate the codes of a run folder and write its metrics.json.
+
+    Raises:
+        DistillError: The run is missing or incomplete, or its data cannot be loaded.
+    """
+    loaded = load_run(run)
+    config = loaded.config
+    dataset = load_dataset(config)
+    evaluation = evaluate(
+        {name: loaded.codes(name) for name in ("image", "text")},
+        dataset.labels,
+        dataset.splits,
+        n_bits=config.bits,
+        protocol=dataset.protocol,
+        method=config.method,
+        backbone=backbone(config),
+        seed=config.seed,
+    )
+    save_metrics(loaded, evaluation.to_json())
+    return evaluation
+
+
+def _evaluate_all(options: Evaluate) -> None:
+    if not options.runs:
+        raise DistillError("runs: expected at least one run folder, got none; name one")
+    console = Console()
+    evaluations = []
+    for run in options.runs:
+        evaluation = evaluate_run(run)
+        evaluations.append(evaluation)
+        console.print(f"[bold]{run}[/bold]", evaluation.statement)
+        console.print(_rich(evaluation.table()))
+        if options.report:
+            console.print(str(write_report(run, run / "report.html")), soft_wrap=True)
+    if len(evaluations) > 1:
+        console.print("[bold]MAP over the whole ranking[/bold], mean ± standard deviation of runs")
+        console.print(_rich(summary(evaluations)))
+
+
+def _rich(table: Table) -> rich.table.Table:
+    # All columns of one evaluation fit a terminal of 80 characters.
+    shown = rich.table.Table(box=rich.box.HORIZONTALS, padding=(0, 1, 0, 0), pad_edge=False)
+    for i, column in enumerate(table.columns):
+        shown.add_column(column, justify="right" if i else "left", no_wrap=i == 0)
+    for row in table.rows:
+        shown.add_row(*row)
+    return shown
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""What an evaluation found: numbers with their protocol, as JSON and as tables."""
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from distill.metrics.ranking import Cutoff
+from distill.types import DistillError
+
+DIRECTIONS = {
+    "image_to_text": ("image", "text"),
+    "text_to_image": ("text", "image"),
+    "image_to_image": ("image", "image"),
+    "text_to_text": ("text", "text"),
+}
+"""Direction -> modality of the queries, modality of the database."""
+
+CUTOFFS: dict[Cutoff, str] = {
+    "rank": "first k ranks, averaged over the relevant items among them",
+    "relevant": "first k relevant items wherever they rank",
+}
+MAP_DEPTHS = (50, 1000)
+TIE_RULE = "equal distances in database order; 'tie mean' is the mean over random orders"
+CONVENTIONS = (
+    "Relevant: shares a label. MAP is over the whole ranking; "
+    f"'MAP @k': {CUTOFFS['rank']}; 'MAP k rel.': {CUTOFFS['relevant']}. Ties: {TIE_RULE}. "
+    "'P r≤2': precision within Hamming radius 2, 0 where nothing is found."
+)
+"""What the columns of a table mean."""
+
+
+class Table(NamedTuple):
+    """A table for people: the same cells on a terminal and in a page."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class DirectionScores:
+    """The metrics of one direction; a depth beyond the database is absent.
+
+    Attributes:
+        map: Over the whole ranking, ties by index.
+        map_tie_averaged: The same, expected over random orders inside equal distances.
+        map_at: cutoff ("rank" or "relevant") -> k -> MAP@k, ties by index.
+        precision_at: n -> share of relevant items among the first n, ties by index.
+        lookup_radius_2: Mean precision within Hamming radius 2, an empty result being 0.
+        curve_precision: Precision of all pairs within radius 0, 1, ..., n_bits.
+        curve_recall: Their recall.
+    """
+
+    map: float
+    map_tie_averaged: float
+    map_at: Mapping[str, Mapping[int, float]]
+    precision_at: Mapping[int, float]
+    lookup_radius_2: float
+    curve_precision: tuple[float, ...]
+    curve_recall: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores with the protocol they hold under.
+
+    Attributes:
+        protocol: One sentence: dataset, split and its seed, text field, label field.
+        n_bits: Code length.
+        n_query, n_database: Items on either side.
+        chance: Expected MAP of a random order, the same in every direction.
+        directions: Scores by the names of `DIRECTIONS`.
+        method, backbone: What produced the codes.
+        seed: Seed of the training.
+    """
+
+    protocol: str
+    n_bits: int
+    n_query: int
+    n_database: int
+    chance: float
+    directions: Mapping[str, DirectionScores]
+    method: str = ""
+    backbone: str = ""
+    seed: int | None = None
+
+    @property
+    def statement(self) -> str:
+        """Everything the numbers depend on, in sentences."""
+        made_by = ", ".join(filter(None, (self.method, self.backbone, f"{self.n_bits} bits")))
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        counts = f"{self.n_query} queries, {self.n_database} database items"
+        return f"{self.protocol.rstrip('. ')}. {counts}; {made_by}{seed}. {CONVENTIONS}"
+
+    def to_json(self) -> str:
+        """Return the evaluation as a JSON text, which says what its cut-offs and ties mean."""
+        return json.dumps({**asdict(self), "conventions": CONVENTIONS}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evaluation":
+        """Read what `to_json` wrote.
+
+        Raises:
+            DistillError: The text is something else.
+        """
+        try:
+            values = json.loads(text)
+            del values["conventions"]
+            scores = values.pop("directions").items()
+            return cls(directions={name: _scores_from(each) for name, each in scores}, **values)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DistillError(
+                f"metrics: expected what an evaluation writes, got something else ({error}); "
+                "write it anew with python -m distill.evaluate RUN"
+            ) from error
+
+    def table(self) -> Table:
+        """Return one row per direction and one of chance."""
+        depths = [k for k in MAP_DEPTHS if k <= self.n_database]
+        columns = [
+            "direction",
+            "MAP",
+            "MAP tie mean",
+            *(f"MAP @{k}" for k in depths),
+            *(f"MAP {k} rel." for k in depths),
+            "P@10",
+            "P r≤2",
+        ]
+        rows = []
+        for name, scores in self.directions.items():
+            at = [scores.map_at[cutoff][k] for cutoff in CUTOFFS for k in depths]
+            precision = scores.precision_at.get(10)
+            cells = [scores.map, scores.map_tie_averaged, *at, precision, scores.lookup_radius_2]
+            rows.append((direction_label(name), *map(_number, cells)))
+        blank = ("-",) * (len(columns) - 3)
+        rows.append(("chance", _number(self.chance), _number(self.chance), *blank))
+        return Table(tuple(columns), tuple(rows))
+
+
+def summary(evaluations: Iterable[Evaluation]) -> Table:
+    """Return mean and spread of MAP over runs that differ in their seed only, a row per group.
+
+    The spread is the sample standard deviation; a single run has none.
+    """
+    groups: dict[tuple[Any, ...], list[Evaluation]] = {}
+    for each in evaluations:
+        key = (
+            each.method,
+            each.backbone,
+            each.n_bits,
+            each.protocol,
+            each.n_query,
+            each.n_database,
+        )
+        groups.setdefault(key, []).append(each)
+    columns = ("method", "bits", "seeds", *map(direction_label, DIRECTIONS), "chance")
+    rows = []
+    for group in groups.values():
+        scores = [
+            _mean_and_spread([each.directions[name].map for each in group]) for name in DIRECTIONS
+        ]
+        first = group[0]
+        name = first.method or "unnamed"
+        chance = _number(first.chance)
+        rows.append((name, str(first.n_bits), str(len(group)), *scores, chance))
+    return Table(columns, tuple(rows))
+
+
+def direction_label(name: str) -> str:
+    """Return "image → text" for "image_to_text"."""
+    return name.replace("_to_", " → ")
+
+
+def _scores_from(values: Mapping[str, Any]) -> DirectionScores:
+    """Undo what JSON does to a DirectionScores: keys that are text, lists for tuples."""
+    at = values["map_at"].items()
+    map_at = {cutoff: {int(k): score for k, score in by_k.items()} for cutoff, by_k in at}
+    precision_at = {int(n): score for n, score in values["precision_at"].items()}
+    curves = {key: tuple(values[key]) for key in ("curve_precision", "curve_recall")}
+    return DirectionScores(**{**values, "map_at": map_at, "precision_at": precision_at, **curves})
+
+
+def _mean_and_spread(values: list[float]) -> str:
+    spread = f"±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{spread}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,114 @@
+"""The report's curves as inline SVG whose colours follow the page, light or dark."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# matplotlib knows no CSS variables: these stand-ins are replaced in the SVG it writes.
+_INK, _GRID = "#010203", "#040506"
+_SERIES = ("#3a7fc8", "#d5762a", "#2a9a76", "#b4559f", "#8a70d6", "#a08a1f", "#d0524f", "#5f8fa0")
+_DASHES = ("-", "--", "-.", (0, (1.5, 1.5)))
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.7,
+    "xtick.color": _GRID,
+    "ytick.color": _GRID,
+    "xtick.labelcolor": _INK,
+    "ytick.labelcolor": _INK,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+}
+
+Curve = tuple[Sequence[float], Sequence[float]]
+"""Values along x, values along y."""
+
+
+def loss_curves(name: str, curves: Mapping[str, Curve]) -> Markup:
+    """Draw loss terms over epochs, on a logarithmic scale where every value is positive."""
+    logarithmic = all(y > 0 for _, ys in curves.values() for y in ys)
+    figure, axes = _drawn(curves)
+    axes.set(xlabel="epoch", ylabel="mean over the epoch")
+    axes.xaxis.set_major_locator(_whole_numbers())
+    if logarithmic:
+        axes.set(yscale="log", ylabel="mean over the epoch, logarithmic")
+        axes.yaxis.set_major_formatter("{x:g}")
+    return _inline_svg(figure, f"{name}: loss terms over epochs")
+
+
+def validation_curves(name: str, curves: Mapping[str, Curve]) -> Markup:
+    """Draw validation MAP over epochs."""
+    figure, axes = _drawn(curves, marker="o")
+    axes.set(xlabel="epoch", ylabel="validation MAP")
+    axes.xaxis.set_major_locator(_whole_numbers())
+    return _inline_svg(figure, f"{name}: MAP on the validation slice over epochs")
+
+
+def precision_recall_curves(curves: Mapping[str, Curve], *, chance: float) -> Markup:
+    """Draw precision over recall; `chance` is a flat line."""
+    figure, axes = _drawn(curves, marker=".", chance=chance)
+    axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return _inline_svg(figure, "precision over recall, by Hamming radius")
+
+
+def precision_at_curves(curves: Mapping[str, Curve], *, chance: float) -> Markup:
+    """Draw precision over the number of ranks n, on a logarithmic scale of n."""
+    figure, axes = _drawn(curves, marker="o", chance=chance)
+    axes.set(xlabel="first n, logarithmic", ylabel="precision", xscale="log", ylim=(-0.02, 1.02))
+    axes.xaxis.set_major_formatter("{x:g}")
+    return _inline_svg(figure, "precision over the number of ranks looked at")
+
+
+def _drawn(
+    curves: Mapping[str, Curve], *, marker: str | None = None, chance: float | None = None
+) -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4, 3.5), layout="constrained")
+        axes = figure.subplots()
+        for i, (name, (xs, ys)) in enumerate(curves.items()):
+            # Dashes tell curves apart that lie close, also without colour.
+            colour, dashes = _SERIES[i % len(_SERIES)], _DASHES[i % len(_DASHES)]
+            axes.plot(xs, ys, label=name, color=colour, linestyle=dashes, marker=marker, ms=4)
+        if chance is not None:
+            axes.axhline(chance, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure, axes
+
+
+def _whole_numbers() -> MaxNLocator:
+    return MaxNLocator(integer=True, nbins=8, steps=[1, 2, 5, 10])
+
+
+def _inline_svg(figure: Figure, title: str) -> Markup:
+    """Return the figure as an `<svg>` element that scales and can be read aloud.
+
+    Only clip paths and markers keep their ids, which differ between figures by the hash salt.
+    """
+    file = io.StringIO()
+    metadata: dict[str, Any] = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": title}):
+        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
+    svg = file.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r' id="[^"]*_[0-9]+"', "", svg)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r" font-family: [^;]*;", "", svg)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
+    svg = svg.replace(_INK, "var(--ink)").replace(_GRID, "var(--line)")
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1))

@@ -1,0 +1,72 @@
+"""The search command: prints hits, writes a page, and answers misuse in one sentence."""
+
+import re
+
+import pytest
+
+from distill import search
+
+
+def fails(capsys, *arguments):
+    """Return the one line on stderr; there is nothing else and the status is 2."""
+    with pytest.raises(SystemExit) as caught:
+        search.main([str(each) for each in arguments])
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "Traceback" not in printed.err
+    return printed.err
+
+
+def test_text(run, capsys):
+    search.main([str(run), "--text", "a red ellipse", "-k", "4"])
+    page = run / "searches" / "a-red-ellipse-images.html"
+    printed = capsys.readouterr().out
+    assert str(page) in printed.replace("\n", "")
+    assert len(re.findall(r"\d+\.png", printed)) == 4
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<li class="hit') == 4
+    assert "a red ellipse" in text
+
+
+def test_image_against_texts(run, shapes, tmp_path, capsys):
+    out = tmp_path / "deep" / "page.html"
+    image = shapes.parent / "0.png"
+    search.main([str(run), "--image", str(image), "--against", "text", "--out", str(out)])
+    assert str(out) in capsys.readouterr().out.replace("\n", "")
+    text = out.read_text(encoding="utf-8")
+    assert text.count("<img") == 11
+    assert "10 nearest texts" in text
+
+
+def test_markup_in_a_query_is_shown_as_it_is(run, capsys):
+    search.main([str(run), "--text", "[bold] & <b>"])
+    assert "[bold] & <b>" in capsys.readouterr().out
+    assert "[bold] &amp; &lt;b&gt;" in (run / "searches" / "bold-b-images.html").read_text()
+
+
+def test_misuse(run, tmp_path, capsys):
+    neither = fails(capsys, run)
+    assert neither == "error: query: expected --text or --image, got neither; give one\n"
+    both = fails(capsys, run, "--text", "a", "--image", "b.png")
+    assert both == "error: query: expected --text or --image, got both; give one\n"
+    assert "error: text: expected words" in fails(capsys, run, "--text", " ")
+    assert "error: k: expected 1..48" in fails(capsys, run, "--text", "a", "-k", 0)
+    assert "error: k: expected 1..48" in fails(capsys, run, "--text", "a", "-k", 49)
+    assert "error: run: expected a run" in fails(capsys, tmp_path / "none", "--text", "a")
+    assert "error: image: expected a pic" in fails(capsys, run, "--image", tmp_path / "none.png")
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert "cut.png: expected a complete" in fails(capsys, run, "--image", tmp_path / "cut.png")
+    (tmp_path / "file").touch()
+    assert "file" in fails(capsys, run, "--text", "a", "--out", tmp_path / "file" / "page.html")
+    assert not (run / "searches").exists()
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit) as caught:
+        search.main(["--help"])
+    assert caught.value.code == 0
+    printed = capsys.readouterr().out
+    for option in ("RUN", "--text", "--image", "--against", "-k", "--out"):
+        assert option in printed
