@@ -4,6 +4,7 @@
 # make check     formatting, lint, types
 # make wheel     build the wheel and run the tests on it from another folder
 # make coverage  line coverage of the C++ kernels
+# make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 PYTHON ?= python3
 CLIPART ?=
@@ -13,7 +14,9 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
 
-.PHONY: install test demo results check format wheel coverage clean
+comma := ,
+
+.PHONY: install test demo results check format wheel coverage sanitize clean
 install: .venv/.built
 
 # Packages change seldom and take minutes; the extension changes often and takes seconds.
@@ -42,19 +45,32 @@ format: install
 	$(BIN)/ruff format .
 	git ls-files -co --exclude-standard 'csrc/*' | xargs $(BIN)/clang-format -i
 
-# From another folder and another environment: the checkout must not stand in for the wheel.
+# An environment of its own in build/NAME, with the wheel built with the given CMake settings and the
+# tests: the checkout and its editable install must not stand in for what is tested.
+define isolated
+	rm -rf build/$(1) && mkdir -p build/$(1)
+	$(BIN)/python -m build --wheel --no-isolation -o build/$(1) -Cbuild-dir=build/$(1)/cmake $(2) .
+	$(BIN)/python -m venv build/$(1)/venv
+	echo "$$(echo $(CURDIR)/.venv/lib/python3*/site-packages)" \
+		> "$$(echo build/$(1)/venv/lib/python3*/site-packages)/packages.pth"
+	build/$(1)/venv/bin/python -m pip install -q --no-deps --force-reinstall build/$(1)/*.whl
+	cp -r tests pyproject.toml build/$(1)/
+endef
+
 wheel: install
-	rm -rf build/wheel && mkdir -p build/wheel
-	$(BIN)/python -m build --wheel --no-isolation -o build/wheel .
-	$(PYTHON) -m venv --system-site-packages build/wheel/venv
-	echo "$(CURDIR)/$$(echo .venv/lib/python3*/site-packages)" > \
-		$$(echo build/wheel/venv/lib/python3*/site-packages)/packages.pth
-	build/wheel/venv/bin/pip install -q --no-deps --force-reinstall build/wheel/*.whl
-	cp -r tests pyproject.toml build/wheel/
+	$(call isolated,wheel,-Ccmake.define.HAMMING_WERROR=ON)
 	cd build/wheel && venv/bin/python -m pytest -q tests/hamming tests/test_install.py
 
 coverage: install
-	$(BIN)/python -m pytest -q tests/hamming
+	$(call isolated,coverage,-Ccmake.define.HAMMING_COVERAGE=ON)
+	cd build/coverage && venv/bin/python -m pytest -q tests/hamming
+	$(BIN)/gcovr -r . --filter csrc/cpu build/coverage/cmake
+
+# Leaks are Python's own; the interpreter itself is not instrumented, hence the preload.
+sanitize: install
+	$(call isolated,sanitize,-Ccmake.define.HAMMING_SANITIZE=address$(comma)undefined)
+	cd build/sanitize && LD_PRELOAD=$$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 \
+		UBSAN_OPTIONS=halt_on_error=1 venv/bin/python -m pytest -q tests/hamming
 
 clean:
 	rm -rf .venv build dist

@@ -1,0 +1,151 @@
+"""Who may import whom: the table of the architecture, executable. Arrows never point upwards."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# module pattern -> patterns of own modules it may import. The first matching row counts.
+HAMMING = {
+    "hamming": ["hamming.*"],
+    "hamming.layout": [],
+    "hamming.checks": ["hamming.layout"],
+    "hamming.arrays": ["hamming.layout", "hamming.checks"],
+    "hamming.backends": [],
+    "hamming.backends.cpu": [
+        "hamming.layout",
+        "hamming.arrays",
+        "hamming.backends.base",
+        "hamming._core",
+    ],
+    "hamming.backends.*": ["hamming.layout", "hamming.arrays", "hamming.backends.base"],
+    "hamming.dispatch": ["hamming.backends.*"],
+    "hamming.*": ["hamming.layout", "hamming.checks", "hamming.arrays", "hamming.dispatch"],
+}
+LEVEL_0 = ["distill.types", "distill.config", "distill.files", "distill.progress"]
+LEVEL_1 = [
+    "distill.heads",
+    "distill.binarize",
+    "distill.encoders*",
+    "distill.losses*",
+    "distill.data*",
+]
+UNTIL_METHODS = [p for p in LEVEL_1 if p != "distill.data*"]
+USES_RUNS = [*LEVEL_0, *LEVEL_1, "distill.checkpoint", "distill.metrics*", "hamming"]
+DISTILL = {
+    "distill": [],
+    "distill.types": [],
+    "distill.files": ["distill.types"],
+    "distill.progress": [],
+    "distill.config": ["distill.types", "distill.files"],
+    "distill.heads": LEVEL_0,
+    "distill.binarize": LEVEL_0,
+    "distill.encoders*": [*LEVEL_0, "distill.encoders*"],
+    "distill.losses*": [*LEVEL_0, "distill.losses*"],
+    "distill.data*": [*LEVEL_0, "distill.data*"],
+    "distill.methods.base": [*LEVEL_0, *UNTIL_METHODS],
+    "distill.methods": ["distill.methods*"],
+    "distill.methods.*": [*LEVEL_0, *UNTIL_METHODS, "distill.methods.base"],
+    "distill.loop": [*LEVEL_0, "distill.methods.base", "distill.checkpoint"],
+    "distill.checkpoint": [*LEVEL_0, "distill.methods.base"],
+    "distill.metrics*": [*USES_RUNS],
+    "distill.evaluation": USES_RUNS,
+    "distill.export": USES_RUNS,
+    "distill.retriever": USES_RUNS,
+    "distill.report*": [*USES_RUNS, "distill.evaluation", "distill.retriever", "distill.report*"],
+}
+COMMANDS = [f"distill.{name}" for name in ("train", "evaluate", "encode", "search", "command")]
+TABLE = HAMMING | DISTILL
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package in ("hamming", "distill"):
+        for path in (ROOT / package).rglob("*.py"):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(name: str, path: Path) -> set[str]:
+    """Own modules `name` imports anywhere; `from x import y` is x.y where that is one."""
+    own = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = name.split(".")
+                keep = len(parts) - node.level + (path.name == "__init__.py")
+                base = ".".join([*parts[:keep], *([base] if base else [])])
+            targets = [f"{base}.{alias.name}" for alias in node.names]
+            targets = [t if t in MODULES or t == "hamming._core" else base for t in targets]
+        else:
+            continue
+        own |= {t for t in targets if t.split(".")[0] in ("hamming", "distill")}
+    return own - {name}
+
+
+def violations(name: str, found: set[str]) -> list[str]:
+    if name in COMMANDS:
+        return []
+    row = next((p for p in TABLE if fnmatch(name, p)), None)
+    assert row is not None, f"{name} stands in no row of the table; give it a level"
+    return [t for t in found if not any(fnmatch(t, p) for p in TABLE[row])]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_imports_follow_the_table(name: str) -> None:
+    assert violations(name, imports(name, MODULES[name])) == []
+
+
+def test_the_rule_can_fail() -> None:
+    assert violations("hamming.layout", {"hamming.checks"})
+    assert violations("distill.methods.soda", {"distill.methods.brcd"})
+    assert violations("distill.losses.similarity", {"distill.data.manifest"})
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csrc").rglob("*.[chc]*pp")), ids=lambda p: p.name)
+def test_native_includes(path: Path) -> None:
+    """Only bind includes Python, and no library header stands below an ISA."""
+    room = path.parent.name
+    includes = re.findall(r'#include [<"]([^>"]+)[>"]', path.read_text())
+    if room != "bind":
+        assert not [i for i in includes if "pybind11" in i or "Python.h" in i or "bind/" in i]
+    below_isa = ["select", "tile", "scan", "pack", "rescore", "words", "backend_impl"]
+    if path.stem.startswith("isa_") or (path.suffix == ".hpp" and path.stem in below_isa):
+        allowed = {"cstdint", "immintrin.h", "arm_neon.h"}
+        assert {i for i in includes if "." not in i or i.endswith(".h")} <= allowed
+
+
+def loaded_after(code: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": ""},
+    )
+    return {"torch", "cupy", "numpy"} & set(done.stdout.split())
+
+
+def test_import_hamming_loads_neither_torch_nor_cupy() -> None:
+    code = "import numpy as np, hamming; x = np.zeros((2, 8), np.uint8); hamming.topk(x, x, 1)"
+    assert loaded_after(code) == {"numpy"}
+
+
+def test_the_subprocess_test_can_fail() -> None:
+    assert "torch" in loaded_after("import hamming, torch")
