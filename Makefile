@@ -64,7 +64,7 @@ wheel: install
 coverage: install
 	$(call isolated,coverage,-Ccmake.define.HAMMING_COVERAGE=ON)
 	cd build/coverage && venv/bin/python -m pytest -q tests/hamming
-	$(BIN)/gcovr -r . --filter csrc/cpu build/coverage/cmake
+	$(BIN)/gcovr -r . --merge-lines --filter csrc/cpu build/coverage/cmake
 
 # Leaks are Python's own; the interpreter itself is not instrumented, hence the preload.
 sanitize: install
