@@ -1,0 +1,107 @@
+"""Where encoded pictures lie, and how they become RGB."""
+
+import io
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from distill.types import DistillError
+
+
+class ImageSource(Protocol):
+    """Encoded pictures by row number."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Name of each picture, for people."""
+
+    def read(self, i: int) -> bytes:
+        """Return the encoded bytes of picture i; OSError when they cannot be had."""
+
+
+@dataclass(frozen=True)
+class MemoryImages:
+    """Pictures that are all in memory, as read from an archive."""
+
+    names: tuple[str, ...]
+    blobs: tuple[bytes, ...]
+
+    def read(self, i: int) -> bytes:
+        """Return the encoded bytes of picture i."""
+        return self.blobs[i]
+
+
+@dataclass(frozen=True)
+class FileImages:
+    """Pictures in files, read when asked for; names are relative to the folder, or absolute."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def read(self, i: int) -> bytes:
+        """Return the encoded bytes of picture i."""
+        return (self.folder / self.names[i]).read_bytes()
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """Decode a whole picture to RGB.
+
+    Transparency is laid on white, the EXIF orientation is applied, 16-bit grey keeps its upper 8
+    bits, and of an animation the first frame is taken.
+
+    Raises:
+        DistillError: the bytes are no complete picture, in one sentence with the name.
+    """
+    try:
+        # PNG decodes without its end and with wrong checksums; verify() looks at those, load() at
+        # the pixels of every format. An image cannot be used after verify().
+        Image.open(io.BytesIO(data)).verify()
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    # Pillow's decoders raise almost anything on damaged bytes (OSError, SyntaxError, struct.error,
+    # IndexError, ...): whatever it is, the picture cannot be used.
+    except Exception as error:
+        raise DistillError(
+            f"{name}: expected a complete image, got {_reason(error, data)}"
+        ) from error
+
+
+def unreadable(source: ImageSource) -> dict[int, str]:
+    """Decode every picture and return row number -> reason for those that fail."""
+
+    def problem(i: int) -> str | None:
+        try:
+            decode(source.read(i), source.names[i])
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+        except DistillError as error:
+            return str(error).rpartition("got ")[2]
+        return None
+
+    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
+        problems = list(pool.map(problem, range(len(source.names))))
+    return {i: reason for i, reason in enumerate(problems) if reason is not None}
+
+
+def _reason(error: Exception, data: bytes) -> str:
+    if not data:
+        return "an empty file"
+    if isinstance(error, UnidentifiedImageError):
+        return "no format that Pillow knows"
+    return str(error) or type(error).__name__
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        image = image.point(lambda value: value / 256).convert("L")
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")

@@ -1,0 +1,113 @@
+"""The evaluation protocol as data: how many queries and validation items, drawn with which seed.
+
+Every split of n items has four parts. `query` and `database` divide the items; `train` and
+`validation` divide the part of the database that may be learned from. Items without a label are
+neither learned from nor used as queries: they lie in the database only.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from distill.types import DistillError
+
+Splits = Mapping[str, np.ndarray]
+"""Part ("train", "validation", "query", "database") -> ascending int64 row numbers."""
+
+WORDS = ("train", "validation", "query", "database")
+"""What a file may say about an item; "train" and "validation" items are in the database too."""
+
+
+@dataclass(frozen=True)
+class SplitProtocol:
+    """How a dataset is divided.
+
+    Attributes:
+        queries: number of query items, or a share of the labelled items when below 1.
+        validation: share of the labelled database held out from training.
+        seed: any integer; the same seed gives the same split on every machine and NumPy.
+    """
+
+    queries: float = 0.1
+    validation: float = 0.1
+    seed: int = 0
+
+    def draw(self, labelled: np.ndarray) -> Splits:
+        """Divide items at random.
+
+        Args:
+            labelled: (n) bool, the items with at least one label.
+
+        Raises:
+            DistillError: fewer than three labelled items remain for the three drawn parts.
+        """
+        rows = np.flatnonzero(labelled)
+        wanted = self.queries if self.queries >= 1 else self.queries * len(rows)
+        n_query = max(1, round(wanted))
+        if len(rows) < n_query + 2:
+            raise DistillError(
+                f"items: expected at least {n_query + 2} with a label ({n_query} as queries, one "
+                f"for validation, one to train on), got {len(rows)}; add items"
+            )
+        order = self._shuffle(rows)
+        cut = n_query + self._n_validation(len(rows) - n_query)
+        return _parts(len(labelled), order[:n_query], order[n_query:cut], order[cut:])
+
+    def hold_out(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Divide given training rows into (train, validation)."""
+        order = self._shuffle(train)
+        cut = self._n_validation(len(order))
+        return order[cut:], order[:cut]
+
+    def _n_validation(self, n: int) -> int:
+        return min(n - 1, max(1, round(self.validation * n)))
+
+    def _shuffle(self, rows: np.ndarray) -> np.ndarray:
+        # A hash per row: random generators may change their streams between NumPy versions.
+        keys = [hashlib.sha256(f"{self.seed}:{row}".encode()).digest() for row in rows.tolist()]
+        return rows[sorted(range(len(rows)), key=keys.__getitem__)]
+
+
+def from_words(said: Sequence[str], labelled: np.ndarray, protocol: SplitProtocol) -> Splits:
+    """Take the split from one word of `WORDS` per item.
+
+    Where no item says "validation", the protocol's share of the training items is held out.
+
+    Args:
+        said: (n) one of `WORDS` for each item.
+        labelled: (n) bool, the items with at least one label.
+        protocol: gives the validation share and the seed; the rest is in the words.
+
+    Raises:
+        DistillError: a needed part is empty.
+    """
+    marked = {word: np.flatnonzero([w == word for w in said]) for word in WORDS}
+    query = marked["query"]
+    train, validation = (marked[word][labelled[marked[word]]] for word in ("train", "validation"))
+    for word, rows, least in (("query", query, 1), ("train", train, 1 if len(validation) else 2)):
+        if len(rows) < least:
+            raise DistillError(
+                f'split: expected at least {least} items marked "{word}"'
+                f"{' that have a label' if word == 'train' else ''}, got {len(rows)}; "
+                "mark more, or leave the split out everywhere to have one drawn"
+            )
+    if not len(validation):
+        train, validation = protocol.hold_out(train)
+    return _parts(len(said), query, validation, train)
+
+
+def describe(splits: Splits) -> str:
+    """Sizes of a split in words."""
+    sizes = {part: len(rows) for part, rows in splits.items()}
+    return (
+        f"{sizes['query']} queries against a database of {sizes['database']}, of which "
+        f"{sizes['train']} train and {sizes['validation']} validate"
+    )
+
+
+def _parts(n: int, query: np.ndarray, validation: np.ndarray, train: np.ndarray) -> Splits:
+    database = np.setdiff1d(np.arange(n), query)
+    parts = {"train": train, "validation": validation, "query": query, "database": database}
+    return {part: np.sort(rows).astype(np.int64) for part, rows in parts.items()}

@@ -1,0 +1,124 @@
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.data import load
+from distill.data.imagefolder import text_of
+from distill.types import DistillError
+
+Make = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    ("stem", "text"),
+    [
+        ("black_cat-012", "black cat"),
+        ("Black Cat (3)", "Black Cat"),
+        ("a__b--c", "a b c"),
+        ("IMG_20240101_3", "IMG 20240101"),
+        ("cat12", "cat"),
+        ("2 dogs", "2 dogs"),
+        ("0042", "0042"),
+        ("_", ""),
+    ],
+)
+def test_text_of_a_file_name(stem: str, text: str):
+    assert text_of(stem) == text
+
+
+def test_folders_are_labels_and_file_names_texts(make_folder: Make):
+    root = make_folder(
+        "cat/black_cat-1.png", "cat/deep/er/grey.JPG", "dog/a.webp", "dog/b.png", "wild cat/c.gif"
+    )
+    (root / "dog" / "notes.txt").write_text("no picture")
+    (root / "dog" / ".hidden.png").write_bytes(b"")
+    (root / ".cache").mkdir()
+    (root / ".cache" / "thumb.png").write_bytes(b"")
+    dataset = load("imagefolder", root=root)
+    assert [dataset.image_name(i) for i in range(len(dataset))] == [
+        "cat/black_cat-1.png",
+        "cat/deep/er/grey.JPG",
+        "dog/a.webp",
+        "dog/b.png",
+        "wild cat/c.gif",
+    ]
+    assert dataset.texts == ("black cat", "grey", "a", "b", "c")
+    assert dataset.label_names == ("cat", "dog", "wild cat")
+    assert dataset.labels.argmax(axis=1).tolist() == [0, 0, 1, 1, 2]
+    assert dataset.labels.sum(axis=1).tolist() == [1] * 5
+    assert dataset.name == "photos"
+    assert dataset.protocol == (
+        "folder photos, 5 items: 1 queries against a database of 4, of which 3 train and 1 "
+        "validate, drawn with split seed 0; text = file names, labels = folder names."
+    )
+
+
+def test_the_text_is_never_the_folder_name(make_folder: Make):
+    dataset = load("imagefolder", root=make_folder(*(f"flag/{i}.png" for i in range(4))))
+    assert dataset.texts == ("0", "1", "2", "3")
+
+
+def test_scrubbed(make_folder: Make):
+    root = make_folder("cat/black_cat.png", "dog/dog on a cat.png", "dog/b.png")
+    dataset = load("imagefolder", root=root, text="scrubbed")
+    assert dataset.texts == ("black", "b", "on a cat")
+
+
+def test_pictures_without_a_folder_have_no_label(make_folder: Make):
+    root = make_folder("loose.png", "a/1.png", "a/2.png", "b/1.png")
+    dataset = load("imagefolder", root=root)
+    row = [dataset.image_name(i) for i in range(4)].index("loose.png")
+    assert dataset.labels_of(row) == ()
+    assert row in dataset.splits["database"]
+    assert row not in dataset.splits["train"]
+
+
+def test_a_linked_label_folder_is_read(make_folder: Make, tmp_path: Path, picture):
+    root = make_folder("a/1.png", "a/2.png", "a/3.png")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "x.png").write_bytes(picture())
+    (root / "b").symlink_to(tmp_path / "elsewhere")
+    (root / "a" / "loop").symlink_to(root)
+    assert load("imagefolder", root=root).label_names == ("a", "b")
+
+
+def test_the_seed_matters(make_folder: Make):
+    root = make_folder(*(f"{'ab'[i % 2]}/{i}.png" for i in range(30)))
+    first, again, other = (load("imagefolder", root=root, split_seed=seed) for seed in (0, 0, 1))
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+
+
+def test_no_such_folder(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "none", tmp_path / "file"):
+        with pytest.raises(DistillError, match="root: expected a folder of label folders, got"):
+            load("imagefolder", root=root)
+
+
+def test_no_pictures(tmp_path: Path):
+    with pytest.raises(DistillError, match=r"got none in .*; known extensions are \.avif \.bmp"):
+        load("imagefolder", root=tmp_path)
+
+
+def test_no_label_at_all(make_folder: Make):
+    with pytest.raises(DistillError, match="labels: expected at least one item with a label"):
+        load("imagefolder", root=make_folder("1.png", "2.png", "3.png"))
+
+
+def test_one_item_only(make_folder: Make):
+    with pytest.raises(DistillError, match=r"items: expected at least 3 .*, got 1; add items"):
+        load("imagefolder", root=make_folder("a/1.png"))
+
+
+def test_bad_images(make_folder: Make, caplog):
+    root = make_folder(*(f"a/{i}.png" for i in range(5)))
+    cut = root / "a" / "3.png"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    with pytest.raises(DistillError, match=r"expected 5 complete .* 1 that cannot .*: a/3\.png \("):
+        load("imagefolder", root=root)
+    with caplog.at_level(logging.WARNING):
+        dataset = load("imagefolder", root=root, bad_images="skip")
+    assert dataset.texts == ("0", "1", "2", "4")
+    assert "skipped 1 of 5 images that cannot be read: a/3.png" in caplog.text

@@ -1,0 +1,88 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from distill.config import (
+    PRESETS,
+    ConfigError,
+    DataConfig,
+    HeadConfig,
+    OptimConfig,
+    SodaConfig,
+    TrainConfig,
+    config_from_dict,
+    config_to_toml,
+    differing_keys,
+    load_config,
+)
+
+
+def test_toml_round_trip() -> None:
+    config = TrainConfig(
+        bits=7,
+        run=Path("runs/ä b"),
+        data=DataConfig(name="manifest", path=Path('a "quoted"\\name.jsonl')),
+        optim=OptimConfig(lr=1, weight_decay=1e-20),
+        soda=SodaConfig(template="ein Bild \t von {}", normalize=True),
+    )
+    assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
+
+
+@pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.toml")))
+def test_every_preset_loads(preset: str) -> None:
+    assert isinstance(load_config(preset), TrainConfig)
+
+
+def test_the_main_preset_is_the_default() -> None:
+    assert load_config("main") == TrainConfig()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"bit": 3}, "bit: unknown key; did you mean bits?"),
+        ({"optim": {"epoch": 3}}, "optim.epoch: unknown key; did you mean epochs?"),
+        ({"soda": {"student": {"pairs": 3}}}, "student.pairs: unknown key; did you mean pair?"),
+        ({"head": {"zzz": 3}}, "head.zzz: unknown key; known: kind, hidden, dropout"),
+        ({"bits": "64"}, "bits: expected int, got '64'"),
+        ({"bits": True}, "bits: expected int, got True"),
+        ({"bits": 0}, "bits: expected at least 1, got 0"),
+        ({"optim": 3}, "optim: expected a table, got 3"),
+        ({"method": "sodda"}, "method: expected one of 'soda', 'no_teacher', 'contrastive', got"),
+        ({"head": {"dropout": 1.0}}, "dropout: expected a share in [0, 1), got 1.0"),
+        ({"soda": {"template": "x"}}, "template: expected a text with {} in it, got 'x'"),
+    ],
+)
+def test_a_bad_value_is_named(values: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        config_from_dict(values)
+
+
+def test_an_unknown_preset_names_near_ones() -> None:
+    with pytest.raises(
+        ConfigError, match=r"preset: expected .* one of .*'tinny'; did you mean tiny"
+    ):
+        load_config("tinny")
+
+
+def test_a_bad_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text("bits = = 3")
+    with pytest.raises(ConfigError, match=r"mine\.toml: expected TOML, got a syntax error"):
+        load_config(file)
+    file.write_text("[optim]\nlearning_rate = 3")
+    with pytest.raises(ConfigError, match=r"mine\.toml: optim\.learning_rate: unknown key"):
+        load_config(file)
+
+
+def test_an_integer_is_a_float_where_one_is_wanted() -> None:
+    value = config_from_dict({"optim": {"lr": 1}}).optim.lr
+    assert isinstance(value, float)
+
+
+def test_differing_keys_ignores_places() -> None:
+    one, data = TrainConfig(run=Path("a")), DataConfig(root=Path("c"))
+    other = TrainConfig(run=Path("b"), seed=1, head=HeadConfig(hidden=3), data=data)
+    assert differing_keys(one, other) == ["seed", "head.hidden", "data.root"]

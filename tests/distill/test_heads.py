@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from distill.heads import HashHead, RotatedHead, build_heads, head_output, random_rotation
+
+
+@pytest.mark.parametrize("kind", ["mlp", "linear"])
+@pytest.mark.parametrize("n_bits", [1, 8, 70])
+def test_codes_lie_between_minus_one_and_one(kind: str, n_bits: int) -> None:
+    torch.manual_seed(0)
+    codes = head_output(HashHead(12, n_bits, kind).eval(), torch.randn(9, 12))
+    assert codes.shape == (9, n_bits)
+    assert codes.abs().max() < 1
+    assert not codes.requires_grad
+
+
+def test_the_scale_of_features_does_not_matter() -> None:
+    head, x = HashHead(12, 8).eval(), torch.randn(9, 12)
+    assert torch.allclose(head(x), head(x * 1000), atol=1e-6)
+
+
+@pytest.mark.parametrize(("dim", "n_bits"), [(8, 8), (16, 5), (5, 16)])
+def test_a_rotation_keeps_angles(dim: int, n_bits: int) -> None:
+    rotation = random_rotation(dim, n_bits)
+    assert rotation.shape == (dim, n_bits)
+    gram = rotation.T @ rotation if dim >= n_bits else rotation @ rotation.T
+    assert torch.allclose(gram, torch.eye(min(dim, n_bits)), atol=1e-5)
+
+
+def test_a_rotated_head_embeds_and_rotates() -> None:
+    head = RotatedHead(12, 5, dim=7).eval()
+    head.rotation = random_rotation(7, 5)
+    x = torch.randn(3, 12)
+    floats = head_output(head, x, continuous=True)
+    assert floats.shape == (3, 7)
+    assert torch.allclose(floats.norm(dim=1), torch.ones(3), atol=1e-6)
+    assert torch.allclose(head_output(head, x), floats @ head.rotation)
+
+
+def test_saved_heads_are_rebuilt_exactly() -> None:
+    heads = {"image": HashHead(12, 6, "linear", dropout=0.5), "text": RotatedHead(4, 6, dim=3)}
+    heads["text"].rotation = random_rotation(3, 6)
+    specs = {name: head.spec for name, head in heads.items()}
+    tensors = {f"{n}.{k}": v for n, head in heads.items() for k, v in head.state_dict().items()}
+    for name, rebuilt in build_heads(specs, tensors).items():
+        x = torch.randn(5, specs[name]["in_dim"])
+        assert not rebuilt.training
+        assert torch.equal(head_output(rebuilt, x), head_output(heads[name].eval(), x))
+
+
+def test_output_in_blocks_is_the_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    head, x = HashHead(12, 6).eval(), torch.randn(10, 12)
+    whole = head_output(head, x)
+    monkeypatch.setattr("distill.heads._ROWS", 3)
+    assert torch.allclose(head_output(head, x), whole, atol=1e-6)

@@ -1,0 +1,147 @@
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from distill.config import OptimConfig
+from distill.loop import State, fit, total_loss
+from distill.methods.base import Method, Stage
+from distill.types import Batch, DistillError, LossTerms, Split
+
+SETTINGS = OptimConfig(epochs=4, batch_size=4, lr=0.05, validate_every=2, checkpoint_every=1)
+
+
+class Regression(Stage):
+    """Fits y = sum(x) with dropout, so that a wrong generator state shows."""
+
+    modalities = ("image",)
+
+    def __init__(self, name: str, weights: dict[str, float]) -> None:
+        self.name, self.weights = name, weights
+        self.modules = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.prepared = 0
+        self.rows: list[int] = []
+
+    def prepare(self, split: Split) -> None:
+        self.prepared += 1
+
+    def loss(self, batch: Batch) -> LossTerms:
+        assert self.modules.training
+        self.rows += batch.index.tolist()
+        error = self.modules(batch.features["image"]).squeeze(1) - batch.labels.sum(dim=1)
+        return {"square": error.square().mean(), "absolute": error.abs().mean()}
+
+
+def method() -> Method:
+    torch.manual_seed(7)
+    stages = tuple(Regression(name, {"square": 1.0, "absolute": 0.5}) for name in ("one", "two"))
+    return Method(stages, nn.ModuleDict({"image": stages[1].modules}))
+
+
+def split() -> Split:
+    x = torch.randn(10, 3, generator=torch.Generator().manual_seed(1))
+    return Split({"image": x}, x)
+
+
+def run(
+    which: Method, *, stop_after: int | None = None, resume: State | None = None, **changes: Any
+):
+    """Train and return records and states; stop by an exception after some epochs."""
+    records: list[dict] = []
+    states: list[State] = []
+
+    def save(state: State) -> None:
+        copied = {k: v for k, v in state.items() if k not in ("modules", "optimizer")}
+        nested = {
+            k: torch.utils._pytree.tree_map(_clone, state[k]) for k in ("modules", "optimizer")
+        }
+        states.append({**copied, **nested})
+        if stop_after is not None and len(states) == stop_after:
+            raise KeyboardInterrupt
+
+    settings = dataclasses.replace(SETTINGS, **changes)
+    try:
+        fit(
+            which,
+            split(),
+            settings,
+            validate=lambda modalities: {"score": len(modalities)},
+            record=records.append,
+            save=save,
+            resume=resume,
+        )
+    except KeyboardInterrupt:
+        assert stop_after
+    return records, states
+
+
+def _clone(value: Any) -> Any:
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def test_every_row_is_seen_once_an_epoch() -> None:
+    trained = method()
+    run(trained)
+    for stage in trained.stages:
+        assert isinstance(stage, Regression)
+        assert stage.prepared == 1
+        for epoch in range(4):
+            assert sorted(stage.rows[epoch * 10 : epoch * 10 + 10]) == list(range(10))
+
+
+def test_a_record_holds_what_the_report_needs() -> None:
+    records, _ = run(method())
+    assert [(r["stage"], r["epoch"]) for r in records] == [
+        (stage, epoch) for stage in ("one", "two") for epoch in (1, 2, 3, 4)
+    ]
+    for record in records:
+        assert record["terms"].keys() == {"square", "absolute"}
+        total = record["terms"]["square"] + 0.5 * record["terms"]["absolute"]
+        assert record["loss"] == pytest.approx(total, rel=1e-5)
+        assert record["samples_per_second"] == pytest.approx(10 / record["seconds"])
+        assert ("validation" in record) == (record["epoch"] % 2 == 0)
+    assert records[1]["validation"] == {"score": 1}
+    assert records[-1]["loss"] < records[0]["loss"]
+
+
+@pytest.mark.parametrize("stop", range(1, 9))
+def test_resuming_is_bit_equal(stop: int) -> None:
+    whole = method()
+    records, _ = run(whole)
+    interrupted = method()
+    first, states = run(interrupted, stop_after=stop)
+    fresh = method()
+    torch.manual_seed(12345)  # the state brings its own generator
+    second, _ = run(fresh, resume=states[-1])
+    for one, other in zip(whole.stages, fresh.stages, strict=True):
+        expected, got = one.modules.state_dict(), other.modules.state_dict()
+        assert all(torch.equal(expected[name], got[name]) for name in expected)
+    assert [r["loss"] for r in first + second] == [r["loss"] for r in records]
+
+
+def test_how_often_states_are_saved() -> None:
+    _, states = run(method(), checkpoint_every=3)
+    assert [(s["stage"], s["epoch"]) for s in states] == [(0, 3), (0, 4), (1, 3), (1, 4)]
+
+
+def test_the_rate_decays_to_almost_zero() -> None:
+    _, states = run(method())
+    rates = [s["optimizer"]["param_groups"][0]["lr"] for s in states[:4]]
+    assert rates == sorted(rates, reverse=True)
+    last = 3 + 2 / 3  # the last of three batches of the last of four epochs
+    assert rates[-1] == pytest.approx(0.05 * (1 + math.cos(math.pi * last / 4)) / 2)
+
+
+def test_a_term_without_a_weight_is_refused() -> None:
+    with pytest.raises(DistillError, match=r"weights: expected those of the terms \['a'\], got \["):
+        total_loss({"a": torch.tensor(1.0)}, {"b": 1.0})
+
+
+def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
+    broken = method()
+    broken.stages[0].weights["square"] = math.inf
+    with pytest.raises(DistillError, match="one: expected a finite loss, got .*; lower lr"):
+        run(broken)

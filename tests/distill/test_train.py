@@ -1,0 +1,210 @@
+"""The main job from data to evaluation, on drawn shapes with a tiny random model."""
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import hamming
+from distill import checkpoint, train
+from distill.config import (
+    DataConfig,
+    EncoderConfig,
+    HeadConfig,
+    OptimConfig,
+    TrainConfig,
+    config_to_toml,
+)
+from distill.evaluation import Evaluation
+from distill.heads import build_heads, head_output
+
+FILES = {"config.toml", "metrics.jsonl", "metrics.json", "weights.safetensors", "checkpoint.pt"}
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def config(shapes: Path, cache: Path, tmp_path: Path) -> TrainConfig:
+    return TrainConfig(
+        bits=20,
+        run=tmp_path / "run",
+        data=DataConfig(name="manifest", path=shapes),
+        encoder=EncoderConfig(teacher="tiny", pretrained="random", cache=cache),
+        head=HeadConfig(hidden=16),
+        optim=OptimConfig(epochs=3, batch_size=8, validate_every=2, checkpoint_every=1),
+    )
+
+
+@pytest.mark.parametrize("method", sorted(train.METHODS))
+def test_a_run_folder_holds_everything(config: TrainConfig, method: str) -> None:
+    path = train.train(dataclasses.replace(config, method=method))
+    assert path == config.run_folder
+    assert {f.name for f in path.iterdir()} == FILES | {"codes"}
+    run = checkpoint.load_run(path)
+    dataset = train.load_dataset(run.config)
+    features = train.encode_dataset(train.load_encoder(config.encoder), dataset, config)
+    heads = build_heads(*run.weights())
+    for modality in ("image", "text"):
+        codes, floats = run.codes(modality), run.continuous(modality)
+        assert codes.shape == (len(dataset), 3)
+        assert floats.shape == (len(dataset), 256 if method == "contrastive" else 20)
+        expected = head_output(heads[modality], features[modality])
+        assert np.array_equal(hamming.pack(expected.numpy()), codes)
+    scores = Evaluation.from_json(run.metrics())
+    assert len(scores.directions) == 4
+    assert (scores.method, scores.n_bits, scores.seed) == (method, 20, 0)
+    assert "RANDOM weights" in scores.backbone
+    records = run.records()
+    assert {r["epoch"] for r in records if "validation" in r} == {2, 3}
+
+
+def state_of(path: Path) -> dict[str, Any]:
+    run = checkpoint.load_run(path)
+    drop = ("seconds", "samples_per_second")
+    return {
+        "tensors": {k: v.numpy().tobytes() for k, v in run.weights().tensors.items()},
+        "codes": [run.codes(m).tobytes() for m in ("image", "text")],
+        "metrics": run.metrics(),
+        "records": [{k: v for k, v in r.items() if k not in drop} for r in run.records()],
+    }
+
+
+class Killed(Exception):
+    pass
+
+
+def stop_after(n_saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a run die right after its n-th checkpoint."""
+    save, count = checkpoint.save_checkpoint, iter(range(1, 1000))
+
+    def saving(run: Any, state: Any) -> None:
+        save(run, state)
+        if next(count) == n_saves:
+            raise Killed
+
+    monkeypatch.setattr(checkpoint, "save_checkpoint", saving)
+
+
+@pytest.mark.parametrize("n_saves", [1, 3, 4, 6])
+def test_resuming_equals_never_having_stopped(
+    config: TrainConfig, n_saves: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(1)
+    whole = state_of(train.train(dataclasses.replace(config, run=tmp_path / "whole")))
+    torch.manual_seed(2)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        stop_after(n_saves, monkeypatch)
+        with pytest.raises(Killed):
+            train.train(config)
+    assert state_of(train.train(config, resume=True)) == whole
+    assert state_of(train.train(config, resume=True)) == whole  # nothing is left to do
+
+
+def test_seeds_differ_and_the_callers_generator_is_left_alone(config: TrainConfig) -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    one = state_of(train.train(config))
+    assert torch.equal(torch.rand(2), expected)
+    other = state_of(train.train(dataclasses.replace(config, seed=1), overwrite=True))
+    assert one["tensors"] != other["tensors"]
+
+
+def test_other_data_is_refused_on_resume(config: TrainConfig, shapes: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(shapes.parent, tmp_path / "shapes")
+    config = dataclasses.replace(config, data=DataConfig("manifest", path=folder / "items.jsonl"))
+    train.train(config)
+    text = (folder / "items.jsonl").read_text()
+    (folder / "items.jsonl").write_text(text.replace("a green", "one green"))
+    with pytest.raises(train.DistillError, match="resume: expected the data and encoder of"):
+        train.train(config, resume=True)
+
+
+def test_the_querys_labels_change_nothing_but_the_evaluation(
+    config: TrainConfig, shapes: Path, tmp_path: Path
+) -> None:
+    one = state_of(train.train(config))
+    folder = shutil.copytree(shapes.parent, tmp_path / "shapes")
+    lines = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["split"] == "query":
+            line["labels"] = ["red"]
+    (folder / "items.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    data = DataConfig("manifest", path=folder / "items.jsonl")
+    other = state_of(train.train(dataclasses.replace(config, data=data), overwrite=True))
+    assert one.pop("metrics") != other.pop("metrics")
+    assert one == other
+
+
+def test_a_full_disk_is_one_sentence_and_resumable(
+    config: TrainConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    preset = tmp_path / "mine.toml"
+    preset.write_text(config_to_toml(config))
+
+    def full(state: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("torch.save", full)
+        with pytest.raises(SystemExit) as caught:
+            train.main(["--preset", str(preset)])
+    assert caught.value.code == 2
+    sentence = f"error: {config.run_folder}/checkpoint.pt: No space left on device\n"
+    assert capsys.readouterr().err == sentence
+    left = {f.name for f in config.run_folder.iterdir()}
+    assert left == {"config.toml", "metrics.jsonl"}
+    train.main(["--preset", str(preset), "--resume"])
+    assert "MAP" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "tinny"], "did you mean tiny?"),
+        (["--data", "openclipartt"], "did you mean openclipart?"),
+        (["--teacher", "ViT-B32"], "did you mean ViT-B-32"),
+        (["--bits", "0"], "bits: expected at least 1, got 0"),
+        (["--data", "manifest", "--path", "missing.jsonl"], "missing.jsonl"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        train.main(arguments)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main(["--help"])
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    flags = "--data --root --path --text --teacher --pretrained --cache --method --bits --seed"
+    more = "--epochs --lr --run --resume --overwrite --preset --head --soda.prompt"
+    for flag in f"{flags} {more} --soda.student.relation --contrastive.temperature".split():
+        assert flag in text
