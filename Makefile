@@ -34,10 +34,22 @@ install: .venv/.built
 test: install
 	$(BIN)/python -m pytest
 
+demo: install
+	$(BIN)/python -m distill.train --run runs/demo --overwrite
+	$(BIN)/python -m distill.evaluate runs/demo --report
+	$(BIN)/python -m distill.search runs/demo --text "sailing boat"
+	@echo "Report: $(CURDIR)/runs/demo/report.html"
+
+results: install
+	$(BIN)/python bench/retrieval.py
+	$(if $(CLIPART),$(BIN)/python bench/retrieval.py --root $(CLIPART))
+	$(BIN)/python bench/readme.py
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python bench/readme.py --check
 	git ls-files -co --exclude-standard 'csrc/*' | xargs $(BIN)/clang-format --dry-run -Werror
 
 format: install

@@ -20,6 +20,11 @@ using Hit = std::uint64_t;
 constexpr int kIndexBits = 40;
 constexpr Hit kIndexMask = (Hit{1} << kIndexBits) - 1;
 
+// Codes are compared in blocks of 64, which share one mask word and one test against the limit. The
+// hits of a block are written with whole vector stores, up to eight places past the last.
+constexpr std::int64_t kBlock = 64;
+constexpr std::int64_t kHitRoom = kBlock + 8;
+
 // The consecutive rows [begin, end) of a database against a block of queries.
 struct Shard {
   CodesView db;
@@ -32,14 +37,14 @@ struct Shard {
   std::uint64_t* tile;       // 64-byte-aligned scratch, tile_codes * n_words words
   std::uint64_t* tile_mask;  // tile_codes / 64 words
   std::int64_t tile_codes;   // a multiple of 64
-  bool in_place;             // read 8-byte codes where they are instead of copying tiles
+  bool rows;                 // read rows where they are instead of slicing them into tiles
 };
 
 // Top-k of one query over one shard: accept only distances below `limit`, append in index order.
 struct Collector {
   Hit* hits;
   std::int64_t size;
-  std::int64_t capacity;
+  std::int64_t capacity;    // at least k + kHitRoom
   std::int64_t* histogram;  // accepted hits per distance, 8 * n_bytes + 2 entries
   std::int64_t k;
   std::int64_t below;   // accepted hits with distance < limit; fewer than k
@@ -90,6 +95,7 @@ struct RescoreArgs {
 // merging belong to the callers (topk.cpp, radius.cpp, ...), which are compiled for any CPU.
 struct Backend {
   const char* name;
+  bool (*has_rows)(std::int64_t n_bytes);  // whether it can scan rows of this width in place
   void (*scan_topk)(const Shard& shard, Collector* collectors);
   void (*scan_radius)(const Shard& shard, RadiusSink* sinks);
   void (*distance)(const Shard& shard, std::int32_t* out);  // out: (n_queries, db.n_codes)

@@ -4,7 +4,7 @@ class Tuning:
     tile_bytes: int
     buffer_extra: int
     block_bytes: int
-    in_place_queries: int
+    rows_queries: int
     work_per_thread: int
     def __init__(
         self,
@@ -12,7 +12,7 @@ class Tuning:
         tile_bytes: int,
         buffer_extra: int,
         block_bytes: int,
-        in_place_queries: int,
+        rows_queries: int,
         work_per_thread: int,
     ) -> None: ...
 

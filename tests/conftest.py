@@ -25,16 +25,24 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci")
 
 
-def shrunken(backend: CpuBackend) -> CpuBackend:
-    """One block a tile, a buffer that is compacted all the time, threads for any amount of work."""
+def shrunken(backend: CpuBackend, *, rows: bool) -> CpuBackend:
+    """One block a tile, or rows read in place whenever they can be, a buffer that is compacted all
+    the time, and threads for any amount of work.
+    """
     tuning = type(backend.tuning)(
-        tile_bytes=1, buffer_extra=1, block_bytes=1, in_place_queries=0, work_per_thread=1
+        tile_bytes=1,
+        buffer_extra=1,
+        block_bytes=1,
+        rows_queries=2**31 if rows else 0,
+        work_per_thread=1,
     )
     return dataclasses.replace(backend, tuning=tuning)
 
 
+NATIVE = [backend for backend in BACKENDS if isinstance(backend, CpuBackend)]
 VARIANTS: dict[str, Backend] = {backend.name: backend for backend in BACKENDS}
-VARIANTS |= {f"{b.name}-small": shrunken(b) for b in BACKENDS if isinstance(b, CpuBackend)}
+VARIANTS |= {f"{backend.name}-tiles": shrunken(backend, rows=False) for backend in NATIVE}
+VARIANTS |= {f"{backend.name}-rows": shrunken(backend, rows=True) for backend in NATIVE}
 
 
 @pytest.fixture(params=list(VARIANTS))

@@ -12,11 +12,11 @@ void register_dispatch(py::module_& module) {
   py::class_<Tuning>(module, "Tuning")
       .def(py::init<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t>(),
            py::kw_only(), py::arg("tile_bytes"), py::arg("buffer_extra"), py::arg("block_bytes"),
-           py::arg("in_place_queries"), py::arg("work_per_thread"))
+           py::arg("rows_queries"), py::arg("work_per_thread"))
       .def_readonly("tile_bytes", &Tuning::tile_bytes)
       .def_readonly("buffer_extra", &Tuning::buffer_extra)
       .def_readonly("block_bytes", &Tuning::block_bytes)
-      .def_readonly("in_place_queries", &Tuning::in_place_queries)
+      .def_readonly("rows_queries", &Tuning::rows_queries)
       .def_readonly("work_per_thread", &Tuning::work_per_thread);
 
   module.def(

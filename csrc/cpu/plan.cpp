@@ -6,12 +6,10 @@
 namespace hamming {
 namespace {
 
-constexpr std::int64_t kBlockCodes = 64;  // a tile is cut in blocks of this many codes (tile.hpp)
-
 std::int64_t tile_codes_for(const Tuning& tuning, const CodesView& db) {
   const std::int64_t fitting = tuning.tile_bytes / (8 * words_of(db));
-  const std::int64_t needed = (db.n_codes + kBlockCodes - 1) / kBlockCodes * kBlockCodes;
-  return std::max(kBlockCodes, std::min(fitting / kBlockCodes * kBlockCodes, needed));
+  const std::int64_t needed = (db.n_codes + kBlock - 1) / kBlock * kBlock;
+  return std::max(kBlock, std::min(fitting / kBlock * kBlock, needed));
 }
 
 }  // namespace
@@ -35,18 +33,16 @@ Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView
       std::max(1.0, std::min(static_cast<double>(options.n_threads), paying)));
   // Four queries a thread keep a tile's copy cheap beside its sweeps, and the split even enough.
   if (n_queries >= 4 * n_threads) return {n_threads, 1, static_cast<int>(n_threads)};
-  const std::int64_t n_blocks = std::max<std::int64_t>(1, db.n_codes / kBlockCodes);
+  const std::int64_t n_blocks = std::max<std::int64_t>(1, db.n_codes / kBlock);
   return {1, std::min(n_threads, n_blocks), static_cast<int>(n_threads)};
 }
 
 Scratch::Scratch(const Options& options, const CodesView& db, std::int64_t n_queries)
     : n_words_(words_of(db)),
       tile_codes_(tile_codes_for(options.tuning, db)),
-      // The kernels read in place through 64-bit pointers, which need their natural alignment.
-      in_place_(db.n_bytes == 8 && n_queries <= options.tuning.in_place_queries &&
-                reinterpret_cast<std::uintptr_t>(db.data) % 8 == 0),
+      rows_(n_queries <= options.tuning.rows_queries && options.backend->has_rows(db.n_bytes)),
       words_(static_cast<std::size_t>(tile_codes_ * n_words_) + kTileAlignment / 8),
-      mask_(static_cast<std::size_t>(tile_codes_ / kBlockCodes)) {}
+      mask_(static_cast<std::size_t>(tile_codes_ / kBlock)) {}
 
 Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,
                      const std::uint8_t* mask, const std::uint64_t* query_words,
@@ -55,7 +51,7 @@ Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,
   const auto aligned = (address + kTileAlignment - 1) / kTileAlignment * kTileAlignment;
   return {db,           begin,       end,      mask,
           query_words,  n_queries,   n_words_, reinterpret_cast<std::uint64_t*>(aligned),
-          mask_.data(), tile_codes_, in_place_};
+          mask_.data(), tile_codes_, rows_};
 }
 
 }  // namespace hamming

@@ -37,7 +37,7 @@ class Scratch {
  private:
   std::int64_t n_words_;
   std::int64_t tile_codes_;
-  bool in_place_;
+  bool rows_;
   std::vector<std::uint64_t> words_;
   std::vector<std::uint64_t> mask_;
 };

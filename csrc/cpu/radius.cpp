@@ -38,9 +38,9 @@ struct RadiusSearch::State {
             {of(s, first + q), static_cast<std::uint64_t>(n_distances), distances, indices});
       }
       Scratch scratch(options, db, n_queries);
-      const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, 64),
-                                        part_begin(db.n_codes, s + 1, plan.n_db_shards, 64), mask,
-                                        words.data() + first * words_of(db), n_queries);
+      const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
+                                        part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
+                                        mask, words.data() + first * words_of(db), n_queries);
       options.backend->scan_radius(shard, sinks.data());
     });
   }

@@ -19,9 +19,9 @@ void distance(const Options& options, const CodesView& queries, const CodesView&
     const std::int64_t n_queries =
         part_begin(queries.n_codes, part + 1, plan.n_query_shards, 1) - first;
     Scratch scratch(options, db, n_queries);
-    const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, 64),
-                                      part_begin(db.n_codes, s + 1, plan.n_db_shards, 64), nullptr,
-                                      words.data() + first * words_of(db), n_queries);
+    const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
+                                      part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
+                                      nullptr, words.data() + first * words_of(db), n_queries);
     options.backend->distance(shard, out + first * db.n_codes);
   });
 }

@@ -3,7 +3,9 @@
 // Accepting only distances strictly below the current k-th makes ties fall to the smaller index for
 // free, because rows are scanned upwards. A histogram of the accepted distances says when the limit
 // may fall, so an accept costs a store and an increment; a full buffer is compacted once, in order.
-// Accepts are bounded by k * (n_bits + 1) per query and shard, whatever the order of the database.
+// Accepts are bounded by k * (n_bits + 1) per query and shard, whatever the order of the database,
+// and by one block more: the hits of a block are accepted together, under the limit it began with.
+// Those at or above the limit they leave behind are dead weight that order and compaction drop.
 #pragma once
 
 #include "../hamming.hpp"
@@ -13,12 +15,8 @@ namespace {
 
 inline std::uint64_t hit_distance(Hit hit) { return hit >> kIndexBits; }
 inline std::int64_t hit_index(Hit hit) { return static_cast<std::int64_t>(hit & kIndexMask); }
-inline Hit make_hit(std::uint64_t distance, std::int64_t index) {
-  return (distance << kIndexBits) | static_cast<Hit>(index);
-}
 
-// Keeps the hits that can still be part of the answer: all below the limit, and the first ones at
-// it.
+// Keeps the hits that can still be part of the answer: all below the limit, the first ones at it.
 inline void compact(Collector& collector) {
   std::int64_t room_at_limit = collector.k - collector.below;
   std::int64_t kept = 0;
@@ -32,22 +30,33 @@ inline void compact(Collector& collector) {
   collector.size = kept;
 }
 
-inline void push(Collector& collector, std::uint64_t distance, std::int64_t index) {
-  if (collector.size == collector.capacity) compact(collector);
-  collector.hits[collector.size++] = make_hit(distance, index);
-  ++collector.histogram[distance];
-  ++collector.below;
+// Where the hits of the next block may be written: kHitRoom places.
+inline Hit* room_for_hits(Collector& collector, Hit*) {
+  if (collector.size + kHitRoom > collector.capacity) compact(collector);
+  return collector.hits + collector.size;
+}
+
+inline Hit* room_for_hits(RadiusSink&, Hit* scratch) { return scratch; }
+
+// Takes the `count` hits that were written there, in index order.
+inline void accept(Collector& collector, const Hit* hits, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) ++collector.histogram[hit_distance(hits[i])];
+  collector.size += count;
+  collector.below += count;
   while (collector.below >= collector.k) {
     --collector.limit;
     collector.below -= collector.histogram[collector.limit];
   }
 }
 
-inline void push(RadiusSink& sink, std::uint64_t distance, std::int64_t index) {
-  const std::int64_t position = sink.per_distance[distance]++;
-  if (sink.distances != nullptr) {
-    sink.distances[position] = static_cast<std::int32_t>(distance);
-    sink.indices[position] = index;
+inline void accept(RadiusSink& sink, const Hit* hits, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint64_t distance = hit_distance(hits[i]);
+    const std::int64_t position = sink.per_distance[distance]++;
+    if (sink.distances != nullptr) {
+      sink.distances[position] = static_cast<std::int32_t>(distance);
+      sink.indices[position] = hit_index(hits[i]);
+    }
   }
 }
 

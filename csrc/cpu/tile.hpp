@@ -1,45 +1,50 @@
 // A tile is a run of codes copied once into aligned memory that stays in L1 while every query of
-// the block sweeps it. Codes stand in groups of eight, word-sliced: word w of the eight codes of a
-// group is one 64-byte line, so a group's distances are plain vertical adds and no horizontal sum
-// is needed. Rows that are no multiple of eight bytes are zero-padded here, and only here.
+// the block sweeps it. Codes stand in groups as wide as a vector, word-sliced: word w of all codes
+// of a group is one 64-byte line, so distances are plain vertical adds and no horizontal sum is
+// needed. Rows that are no multiple of a word are zero-padded here, and only here.
 #pragma once
 
 #include "../hamming.hpp"
+#include "pack.hpp"
 
 namespace hamming {
 namespace {
 
-constexpr std::int64_t kGroup = 8;
-constexpr std::int64_t kBlock = 64;  // codes that share one mask word and one limit test
-
+// A run of codes, in the form the sweep reads: sliced words or, where `rows`, the database's own
+// rows.
 struct Tile {
-  const std::uint64_t* words;
+  const void* codes;
   const std::uint64_t* mask;  // one word per block; null when every code is searchable
   std::int64_t first;         // database row of the first code
   std::int64_t n_codes;
+  bool rows;
 };
 
 // __builtin_memcpy, not std::memcpy: no library template or inline may be emitted with ISA flags.
-inline std::uint64_t load_word(const std::uint8_t* bytes) {
-  std::uint64_t word;
-  __builtin_memcpy(&word, bytes, sizeof word);
-  return word;
-}
-
-inline std::uint64_t load_tail(const std::uint8_t* bytes, std::int64_t n_bytes) {
-  std::uint64_t word = 0;
+template <class Word>
+inline Word load_word(const std::uint8_t* bytes, std::int64_t n_bytes = sizeof(Word)) {
+  Word word = 0;
   __builtin_memcpy(&word, bytes, static_cast<std::size_t>(n_bytes));
   return word;
 }
 
+template <class Word, int kGroup>
 inline void slice_words(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
-  const std::int64_t n_bytes = shard.db.n_bytes, n_words = shard.n_words;
-  const std::int64_t whole = n_bytes / 8, tail = n_bytes % 8;
+  constexpr std::int64_t kSize = sizeof(Word);
+  const std::int64_t n_bytes = shard.db.n_bytes;
+  if (n_bytes == kSize) {  // rows of one word are sliced already
+    __builtin_memcpy(shard.tile, shard.db.data + first * kSize,
+                     static_cast<std::size_t>(n_codes * kSize));
+    return;
+  }
+  const std::int64_t whole = n_bytes / kSize, tail = n_bytes % kSize;
+  const std::int64_t n_words = whole + (tail != 0);
+  Word* tile = reinterpret_cast<Word*>(shard.tile);
   for (std::int64_t i = 0; i < n_codes; ++i) {
     const std::uint8_t* row = shard.db.data + (first + i) * n_bytes;
-    std::uint64_t* out = shard.tile + (i / kGroup) * kGroup * n_words + i % kGroup;
-    for (std::int64_t w = 0; w < whole; ++w) out[w * kGroup] = load_word(row + 8 * w);
-    if (tail != 0) out[whole * kGroup] = load_tail(row + 8 * whole, tail);
+    Word* out = tile + i / kGroup * kGroup * n_words + i % kGroup;
+    for (std::int64_t w = 0; w < whole; ++w) out[w * kGroup] = load_word<Word>(row + kSize * w);
+    if (tail != 0) out[whole * kGroup] = load_word<Word>(row + kSize * whole, tail);
   }
 }
 
@@ -49,9 +54,11 @@ inline bool fill_mask(const Shard& shard, std::int64_t first, std::int64_t n_cod
   std::uint64_t any = 0;
   for (std::int64_t begin = 0; begin < n_codes; begin += kBlock) {
     const std::int64_t count = n_codes - begin < kBlock ? n_codes - begin : kBlock;
+    std::uint8_t flags[kBlock] = {};
+    __builtin_memcpy(flags, shard.mask + first + begin, static_cast<std::size_t>(count));
     std::uint64_t bits = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      bits |= static_cast<std::uint64_t>(shard.mask[first + begin + i] != 0) << i;
+    for (int i = 0; i < kBlock; i += 8) {
+      bits |= static_cast<std::uint64_t>(gather_bits(flags + i, false)) << i;
     }
     shard.tile_mask[begin / kBlock] = bits;
     any |= bits;
@@ -61,19 +68,25 @@ inline bool fill_mask(const Shard& shard, std::int64_t first, std::int64_t n_cod
 
 // Calls visit(tile) for the tiles of a shard in ascending row order; skips tiles with nothing to
 // find.
-template <class Visit>
+template <class Word, int kGroup, class Visit>
 inline void for_each_tile(const Shard& shard, Visit&& visit) {
-  for (std::int64_t first = shard.begin; first < shard.end; first += shard.tile_codes) {
+  for (std::int64_t first = shard.begin; first < shard.end;) {
     const std::int64_t left = shard.end - first;
-    const std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
-    if (shard.mask != nullptr && !fill_mask(shard, first, n_codes)) continue;
-    Tile tile{shard.tile, shard.mask != nullptr ? shard.tile_mask : nullptr, first, n_codes};
-    if (shard.in_place && n_codes % kBlock == 0) {
-      tile.words = reinterpret_cast<const std::uint64_t*>(shard.db.data + first * 8);
-    } else {
-      slice_words(shard, first, n_codes);
+    std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
+    // Rows are read in whole blocks; the last, incomplete one goes through the tile, zero-padded.
+    const bool rows = shard.rows && n_codes >= kBlock;
+    if (rows) n_codes -= n_codes % kBlock;
+    if (shard.mask == nullptr || fill_mask(shard, first, n_codes)) {
+      Tile tile{shard.tile, shard.mask != nullptr ? shard.tile_mask : nullptr, first, n_codes,
+                rows};
+      if (rows) {
+        tile.codes = shard.db.data + first * shard.db.n_bytes;
+      } else {
+        slice_words<Word, kGroup>(shard, first, n_codes);
+      }
+      visit(tile);
     }
-    visit(tile);
+    first += n_codes;
   }
 }
 

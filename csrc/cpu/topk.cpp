@@ -83,8 +83,8 @@ void topk(const Options& options, const CodesView& queries, const CodesView& db,
   const Tuning& tuning = options.tuning;
   const std::int64_t extra =
       tuning.buffer_extra > 0 ? tuning.buffer_extra : std::max<std::int64_t>(k, 512);
-  const std::int64_t shard_rows = (db.n_codes + plan.n_db_shards - 1) / plan.n_db_shards + 64;
-  const std::int64_t capacity = std::min(k + extra, shard_rows);
+  const std::int64_t shard_rows = (db.n_codes + plan.n_db_shards - 1) / plan.n_db_shards + kBlock;
+  const std::int64_t capacity = std::min(k + extra, shard_rows) + kHitRoom;
 
   // Blocks of queries bound the memory of candidates; each block reads the database once.
   const std::int64_t per_query = 8 * plan.n_db_shards * (capacity + n_bits + 2);
@@ -100,9 +100,9 @@ void topk(const Options& options, const CodesView& queries, const CodesView& db,
     Collectors collectors(n_queries, plan.n_db_shards, capacity, k, n_bits);
     parallel_for(plan.n_db_shards, threads, [&](std::int64_t s) {
       Scratch scratch(options, db, n_queries);
-      const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, 64),
-                                        part_begin(db.n_codes, s + 1, plan.n_db_shards, 64), mask,
-                                        words.data() + first * n_words, n_queries);
+      const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
+                                        part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
+                                        mask, words.data() + first * n_words, n_queries);
       options.backend->scan_topk(shard, collectors.of_shard(s, n_queries));
     });
     std::vector<std::int64_t> next;

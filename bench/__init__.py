@@ -1,0 +1,1 @@
+"""Measurements of `hamming` beside its rivals; `python bench/latency.py` is the command."""

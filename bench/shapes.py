@@ -1,0 +1,142 @@
+"""The shapes that are measured, as data, and the codes they are measured on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+Order = Literal["random", "descending", "equal"]
+ORDERS: tuple[Order, ...] = ("random", "descending", "equal")
+
+# Codes to search for: one query again and again would only show what the caches hold.
+_POOL = 32
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One problem: its size, the order of its database, and what our own engine should reach.
+
+    Attributes:
+        order: "random"; "descending" = each code nearer than those before it; "equal" = all codes.
+        backend: the backend of `hamming` to force; None = the run's.
+        target: the least ratio of faiss's CPU time to ours on one thread (design: cpu.md, 2).
+    """
+
+    n_bits: int
+    n_codes: int
+    n_queries: int
+    k: int
+    order: Order = "random"
+    backend: str | None = None
+    target: float | None = field(default=None, compare=False)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.n_bits // 8
+
+    @property
+    def db_bytes(self) -> int:
+        return self.n_codes * self.n_bytes
+
+    @property
+    def comparisons(self) -> int:
+        """Code comparisons of one call."""
+        return self.n_codes * self.n_queries
+
+    def __str__(self) -> str:
+        words = [f"{self.n_bits} bits", f"N={short(self.n_codes)}", f"Q={self.n_queries}"]
+        words += [f"k={self.k}"]
+        words += [self.order] * (self.order != "random") + [self.backend or ""]
+        return ", ".join(filter(None, words))
+
+
+DEFAULT: tuple[Shape, ...] = (
+    Shape(64, 10_000, 1, 10),
+    Shape(64, 100_000, 1, 10),
+    Shape(64, 1_000_000, 1, 10, target=3),
+    Shape(64, 10_000_000, 1, 10, target=2),
+    Shape(256, 1_000_000, 1, 10, target=1.5),
+    Shape(512, 1_000_000, 1, 10, target=1.5),
+    Shape(768, 1_000_000, 1, 10, target=1.5),
+    Shape(1024, 1_000_000, 1, 10, target=1.5),
+    Shape(64, 100_000, 100, 10),
+    Shape(64, 1_000_000, 10, 10, target=10),
+    Shape(64, 10_000_000, 100, 10, target=18),
+    Shape(32, 1_000_000, 100, 10, target=18),
+    Shape(64, 1_000_000, 100, 10),
+    Shape(128, 1_000_000, 100, 10, target=11),
+    Shape(256, 1_000_000, 100, 10, target=6),
+    Shape(512, 1_000_000, 100, 10, target=5),
+    Shape(768, 1_000_000, 100, 10, target=7),
+    Shape(1024, 1_000_000, 100, 10, target=5),
+    Shape(64, 1_000_000, 100, 1000, target=10),
+    Shape(64, 1_000_000, 100, 10, backend="avx2", target=4),
+    Shape(64, 1_000_000, 100, 10, order="descending"),
+    Shape(64, 1_000_000, 100, 10, order="equal"),
+    Shape(64, 1_000_000, 100, 1000, order="descending"),
+)
+
+QUICK: tuple[Shape, ...] = (
+    Shape(64, 100_000, 1, 10),
+    Shape(64, 1_000_000, 1, 10, target=3),
+    Shape(256, 100_000, 1, 10),
+    Shape(64, 100_000, 100, 10),
+    Shape(64, 100_000, 100, 100),
+    Shape(256, 100_000, 100, 10),
+)
+
+
+class Codes(NamedTuple):
+    """`batches (n_batches, n_queries, n_bytes) uint8` to search for in turn, in `db`."""
+
+    batches: np.ndarray
+    db: np.ndarray
+
+
+def parse(text: str) -> Shape:
+    """A shape from "BITS,CODES,QUERIES,K[,ORDER]", with its target where the table has one.
+
+    Raises:
+        ValueError: the text is no such shape, in one sentence.
+    """
+    match = re.fullmatch(r"(\d+),(\d+(?:e\d+)?),(\d+),(\d+)(?:,([a-z]+))?", text)
+    if match is None or match[5] not in (None, *ORDERS):
+        raise ValueError(
+            f"expected BITS,CODES,QUERIES,K or BITS,CODES,QUERIES,K,{'|'.join(ORDERS)}, "
+            f"for example 64,1e6,100,10, got {text!r}"
+        )
+    shape = Shape(
+        int(match[1]), int(float(match[2])), int(match[3]), int(match[4]), match[5] or "random"
+    )
+    if shape.n_bits < 8 or shape.n_bits % 8:
+        raise ValueError(f"expected a multiple of 8 bits (the rivals' limit), got {shape.n_bits}")
+    if not (1 <= shape.k <= shape.n_codes and shape.n_queries >= 1):
+        raise ValueError(f"expected k in 1..CODES and at least one query, got {text!r}")
+    return next((known for known in DEFAULT if known == shape), shape)
+
+
+def make(shape: Shape, seed: int = 0) -> Codes:
+    """The codes of a shape; the same ones for the same shape and seed."""
+    rng = np.random.default_rng([seed, shape.n_bits, shape.n_codes, shape.n_queries])
+    n_batches = max(1, _POOL // shape.n_queries)
+    size = (n_batches, shape.n_queries, shape.n_bytes)
+    if shape.order == "random":
+        batches = rng.integers(0, 256, size, np.uint8)
+        return Codes(batches, rng.integers(0, 256, (shape.n_codes, shape.n_bytes), np.uint8))
+    batches = np.zeros(size, np.uint8)
+    if shape.order == "equal":
+        return Codes(batches, np.full((shape.n_codes, shape.n_bytes), 0xA5, np.uint8))
+    # Every distance from n_bits down to 0, equally often: no order makes a search accept more.
+    ones = shape.n_bits - np.arange(shape.n_codes) * (shape.n_bits + 1) // shape.n_codes
+    prefixes = np.packbits(np.tri(shape.n_bits + 1, shape.n_bits, -1, np.uint8), axis=1)
+    return Codes(batches, prefixes[ones])
+
+
+def short(count: int) -> str:
+    """1000000 as "1e6", 1234 as "1234"."""
+    digits = str(count).rstrip("0")
+    zeros = len(str(count)) - len(digits)
+    return f"{digits}e{zeros}" if zeros >= 3 else str(count)

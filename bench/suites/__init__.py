@@ -1,0 +1,1 @@
+"""One concept of `hamming` per module: what is verified, what is timed, what a row holds."""

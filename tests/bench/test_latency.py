@@ -1,0 +1,131 @@
+"""The command as a user runs it. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hamming
+from bench import latency
+from bench.suites import topk
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, str(ROOT / "bench" / "latency.py")]
+TINY = ["--quick", "--shape", "64,2000,1,5", "--shape", "64,2000,3,5"]
+
+
+def run(command: list[str], cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("HAMMING_", "OMP_"))}
+    return subprocess.run(
+        command, cwd=cwd, env=clean | environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_the_command_from_another_folder(tmp_path: Path) -> None:
+    done = run([*COMMAND, *TINY, "--out", "out.json"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "out.json").read_text())
+    promised = {"command", "started", "seconds", "threads", "backend", "machine", "load_average"}
+    assert promised | {"other_processes_cpus", "ceilings", "rows"} == set(record)
+    assert record["command"] == ["bench/latency.py", *TINY, "--out", "out.json"]
+    assert (record["threads"], record["backend"]) == (1, hamming.backends()[0])
+    assert record["machine"]["environment"] == {"OMP_WAIT_POLICY": "PASSIVE"}
+    assert record["ceilings"]["read"]["gb_per_s"] > 0
+    single, batch = record["rows"]
+    assert set(single["contenders"]) == {"hamming", "faiss", "faiss counting", "numpy"}
+    for row in (single, batch):
+        ours = row["contenders"]["hamming"]
+        assert ours["agrees_in"] == topk.EXACT
+        assert len(ours["wall_ns"]) == len(ours["cpu_ns"]) == ours["calls"]
+        assert {"wall_min_s", "wall_p50_s", "wall_p90_s", "cpu_min_s", "gcmp_per_s"} <= set(ours)
+        assert row["ratios"]["numpy"]["cpu"] > 0
+    assert single["contenders"]["hamming"]["read_gb_per_s"] > 0
+    for words in ("Single queries", "Batches", "64 bits, N=2e3, Q=3, k=5", "in cache", "out.json"):
+        assert words in done.stdout
+
+
+def test_as_a_module_with_a_backend_and_threads(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    command = [sys.executable, "-m", "bench.latency", *TINY[:3], "--threads", "2"]
+    done = run([*command, "--backend", "reference", "--out", str(out)], ROOT)
+    assert done.returncode == 0, done.stderr
+    record = json.loads(out.read_text())
+    assert (record["threads"], record["backend"]) == (2, "reference")
+    assert record["rows"][0]["shape"]["backend"] == "reference"
+
+
+def test_without_faiss_its_cells_say_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    out = tmp_path / "out.json"
+    assert latency.main([*TINY, "--out", str(out)]) == 0
+    assert "not installed" in capsys.readouterr().out
+    for row in json.loads(out.read_text())["rows"]:
+        assert row["contenders"]["faiss"] == {"missing": "not installed"}
+        assert set(row["ratios"]) == {"numpy"}
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as stop:
+        latency.main(arguments)
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_wrong_use_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    known = ", ".join(hamming.backends())
+    sentence = refused(capsys, "--backend", "avx9")
+    assert sentence.endswith(f"--backend: expected one of {known}, got 'avx9'")
+    assert "--threads: expected a whole number of at least 1, got '0'" in refused(
+        capsys, "--threads", "0"
+    )
+    assert "--shape: expected BITS,CODES,QUERIES,K" in refused(capsys, "--shape", "64")
+    (tmp_path / "file").touch()
+    for out in (tmp_path, tmp_path / "file" / "out.json"):
+        assert "--out: expected a file that can be written" in refused(capsys, "--out", str(out))
+    monkeypatch.setenv("HAMMING_BACKEND", "avx9")
+    assert refused(capsys).endswith(f"HAMMING_BACKEND: expected one of {known}, got 'avx9'")
+
+
+def test_a_shape_that_does_not_fit_is_skipped_before_anything_is_measured(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    arguments = ["--shape", "1024,1e12,1,10", "--out", str(tmp_path / "out.json")]
+    assert "no shape is left to measure" in refused(capsys, *arguments)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_a_wrong_result_is_status_1_and_leaves_no_file(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def wrong(*arguments: object) -> dict:
+        raise topk.WrongResultError("faiss: batch 0: query 1, rank 2: ...")
+
+    monkeypatch.setattr(latency, "_measure", wrong)
+    out = tmp_path / "out.json"
+    assert latency.main(["--quick", "--out", str(out)]) == 1
+    assert "wrong result, nothing is written: faiss: batch 0" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ([], "latency.json"),
+        (["--quick"], "latency-quick.json"),
+        (["--threads", "2", "--shape", "64,10,1,1"], "latency-shape-2threads.json"),
+    ],
+)
+def test_results_have_a_name_of_their_own(arguments: list[str], name: str) -> None:
+    options = latency._parser().parse_args(arguments)
+    assert latency._file_name(options, forced=False) == name
+    options.backend = "avx2"
+    assert latency._file_name(options, forced=True) == name.replace(".json", "-avx2.json")
