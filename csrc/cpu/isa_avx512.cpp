@@ -55,8 +55,8 @@ struct Avx512Wide {
                               _mm512_permutex2var_epi64(abcd, second, efgh));
     } else {
       (void)n_words;
-      // A width known here unrolls the loop over its chunks.
-      if (kWords % 8 == 0 && kWords != 0 && n_bytes == 8 * kWords) {
+      // A width known here unrolls the loop over its chunks and makes its mask a constant.
+      if (kWords != 0 && n_bytes == 8 * kWords) {
         return eight_rows(bytes, 8 * kWords, query);
       }
       return eight_rows(bytes, n_bytes, query);
@@ -90,7 +90,8 @@ struct Avx512Wide {
 
   // Partial counts of one row. The last bytes of a row that is no multiple of 64 are loaded under a
   // mask, so any width will do.
-  static inline __m512i one_row(const std::uint8_t* row, std::int64_t n_bytes, const Word* query) {
+  [[gnu::always_inline]] static inline __m512i one_row(const std::uint8_t* row,
+                                                       std::int64_t n_bytes, const Word* query) {
     const auto* query_bytes = reinterpret_cast<const std::uint8_t*>(query);
     const std::int64_t whole = n_bytes / 64;
     __m512i sum = _mm512_setzero_si512();
@@ -105,8 +106,8 @@ struct Avx512Wide {
   }
 
   // [a0..3, b0..3, c0..3, d0..3 summed, then a4..7, ...] of four rows.
-  static inline __m512i four_rows(const std::uint8_t* bytes, std::int64_t n_bytes,
-                                  const Word* query) {
+  [[gnu::always_inline]] static inline __m512i four_rows(const std::uint8_t* bytes,
+                                                         std::int64_t n_bytes, const Word* query) {
     const __m512i ab =
         pair_sums(one_row(bytes, n_bytes, query), one_row(bytes + n_bytes, n_bytes, query));
     const __m512i cd = pair_sums(one_row(bytes + 2 * n_bytes, n_bytes, query),
@@ -117,8 +118,8 @@ struct Avx512Wide {
                             _mm512_permutex2var_epi64(ab, odd, cd));
   }
 
-  static inline __m512i eight_rows(const std::uint8_t* bytes, std::int64_t n_bytes,
-                                   const Word* query) {
+  [[gnu::always_inline]] static inline __m512i eight_rows(const std::uint8_t* bytes,
+                                                          std::int64_t n_bytes, const Word* query) {
     const __m512i low = four_rows(bytes, n_bytes, query);
     const __m512i high = four_rows(bytes + 4 * n_bytes, n_bytes, query);
     return _mm512_add_epi64(_mm512_shuffle_i64x2(low, high, 0x44),

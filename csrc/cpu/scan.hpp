@@ -104,7 +104,7 @@ inline void sweep(const Codes& codes, const Tile& tile, Sink& sink) {
 template <class Lanes, int kWords, class Sink>
 inline void scan_words(const Shard& shard, Sink* sinks) {
   using Word = typename Lanes::Word;
-  for_each_tile<Word, Lanes::kGroup>(shard, [&](const Tile& tile) {
+  for_each_tile<Word, Lanes::kGroup, kWords>(shard, [&](const Tile& tile) {
     for (std::int64_t q = 0; q < shard.n_queries; ++q) {
       // A word of a narrower Lanes is the low part of the only 64-bit word: bytes are
       // little-endian.
@@ -138,7 +138,7 @@ inline void scan_distances(Shard shard, std::int32_t* out) {
   using Lanes = typename Isa::Wide;
   with_words(shard.n_words, [&](auto words) {
     constexpr int kWords = decltype(words)::value;
-    for_each_tile<typename Lanes::Word, Lanes::kGroup>(shard, [&](const Tile& tile) {
+    for_each_tile<typename Lanes::Word, Lanes::kGroup, kWords>(shard, [&](const Tile& tile) {
       for (std::int64_t q = 0; q < shard.n_queries; ++q) {
         const SlicedCodes<Lanes, kWords> codes{static_cast<const typename Lanes::Word*>(tile.codes),
                                                shard.query_words + q * shard.n_words,

@@ -28,23 +28,37 @@ inline Word load_word(const std::uint8_t* bytes, std::int64_t n_bytes = sizeof(W
   return word;
 }
 
-template <class Word, int kGroup>
-inline void slice_words(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
+// kWords = 0: rows of any width. Otherwise rows are kWords whole words, and both loops unroll.
+template <class Word, int kGroup, int kWords>
+inline void slice_rows(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
   constexpr std::int64_t kSize = sizeof(Word);
-  const std::int64_t n_bytes = shard.db.n_bytes;
-  if (n_bytes == kSize) {  // rows of one word are sliced already
-    __builtin_memcpy(shard.tile, shard.db.data + first * kSize,
-                     static_cast<std::size_t>(n_codes * kSize));
-    return;
-  }
+  const std::int64_t n_bytes = kWords != 0 ? kWords * kSize : shard.db.n_bytes;
   const std::int64_t whole = n_bytes / kSize, tail = n_bytes % kSize;
   const std::int64_t n_words = whole + (tail != 0);
-  Word* tile = reinterpret_cast<Word*>(shard.tile);
-  for (std::int64_t i = 0; i < n_codes; ++i) {
-    const std::uint8_t* row = shard.db.data + (first + i) * n_bytes;
-    Word* out = tile + i / kGroup * kGroup * n_words + i % kGroup;
-    for (std::int64_t w = 0; w < whole; ++w) out[w * kGroup] = load_word<Word>(row + kSize * w);
-    if (tail != 0) out[whole * kGroup] = load_word<Word>(row + kSize * whole, tail);
+  Word* out = reinterpret_cast<Word*>(shard.tile);
+  const std::uint8_t* row = shard.db.data + first * n_bytes;
+  for (std::int64_t left = n_codes; left > 0; left -= kGroup) {
+    const std::int64_t count = left < kGroup ? left : kGroup;
+    for (std::int64_t i = 0; i < count; ++i, row += n_bytes) {
+      for (std::int64_t w = 0; w < whole; ++w) {
+        out[w * kGroup + i] = load_word<Word>(row + kSize * w);
+      }
+      if (tail != 0) out[whole * kGroup + i] = load_word<Word>(row + kSize * whole, tail);
+    }
+    out += kGroup * n_words;
+  }
+}
+
+template <class Word, int kGroup, int kWords>
+inline void slice(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
+  constexpr std::int64_t kSize = sizeof(Word);
+  if (shard.db.n_bytes == kSize) {  // rows of one word are sliced already
+    __builtin_memcpy(shard.tile, shard.db.data + first * kSize,
+                     static_cast<std::size_t>(n_codes * kSize));
+  } else if (shard.db.n_bytes == kSize * kWords) {
+    slice_rows<Word, kGroup, kWords>(shard, first, n_codes);
+  } else {
+    slice_rows<Word, kGroup, 0>(shard, first, n_codes);
   }
 }
 
@@ -68,7 +82,7 @@ inline bool fill_mask(const Shard& shard, std::int64_t first, std::int64_t n_cod
 
 // Calls visit(tile) for the tiles of a shard in ascending row order; skips tiles with nothing to
 // find.
-template <class Word, int kGroup, class Visit>
+template <class Word, int kGroup, int kWords, class Visit>
 inline void for_each_tile(const Shard& shard, Visit&& visit) {
   for (std::int64_t first = shard.begin; first < shard.end;) {
     const std::int64_t left = shard.end - first;
@@ -82,7 +96,7 @@ inline void for_each_tile(const Shard& shard, Visit&& visit) {
       if (rows) {
         tile.codes = shard.db.data + first * shard.db.n_bytes;
       } else {
-        slice_words<Word, kGroup>(shard, first, n_codes);
+        slice<Word, kGroup, kWords>(shard, first, n_codes);
       }
       visit(tile);
     }

@@ -16,7 +16,7 @@ TUNING = _core.Tuning(
     tile_bytes=16 * 1024,
     buffer_extra=0,
     block_bytes=64 * 1024 * 1024,
-    rows_queries=6,
+    rows_queries=2,
     work_per_thread=1_000_000,
 )
 
