@@ -19,6 +19,12 @@ COLOURS = ("red", "green", "blue", "orange")
 N_ITEMS, N_BITS = 48, 16
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Tiny models gain nothing from threads, which lose much where cores are shared."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Manifest of drawn shapes; the text of item 0 is markup that a page must escape."""

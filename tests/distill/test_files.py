@@ -2,8 +2,13 @@ import errno
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from distill import checkpoint
+from distill.config import EncoderConfig, TrainConfig
+from distill.encoders import load_encoder, text_features
 from distill.files import write_text, write_whole
 
 
@@ -32,6 +37,36 @@ def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path) -> None:
     assert caught.value.filename == str(file)
     assert [f.name for f in tmp_path.iterdir()] == ["codes.npy"]
     assert file.read_text() == "old"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_every_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def on_a_full_disk(*, dir: Path, prefix: str) -> tuple[int, str]:
+        name = dir / f"{prefix}x"
+        name.symlink_to("/dev/full")
+        return os.open(name, os.O_RDWR), str(name)
+
+    encoder = load_encoder(EncoderConfig(teacher="tiny", pretrained="random"))
+    codes = np.zeros((3, 2), np.uint8)
+    tensors = {"image.w": torch.zeros(3)}
+    run = checkpoint.start_run(TrainConfig(run=tmp_path / "run"))
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("tempfile.mkstemp", on_a_full_disk)
+    for write in (
+        lambda: checkpoint.start_run(TrainConfig(run=tmp_path / "other")),
+        lambda: checkpoint.save_codes(run, "image", codes, codes.astype(np.float32)),
+        lambda: checkpoint.save_weights(run, checkpoint.Weights({}, tensors)),
+        lambda: checkpoint.save_checkpoint(run, tensors),
+        lambda: checkpoint.save_records(run, [{"epoch": 1}]),
+        lambda: checkpoint.save_metrics(run, "{}"),
+        lambda: text_features(encoder, ["a"], cache=tmp_path / "cache"),
+    ):
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            write()
+        assert str(caught.value.filename).startswith(str(tmp_path))
+    assert [f for f in sorted(tmp_path.rglob("*")) if f.is_file()] == [
+        f for f in before if f.is_file()
+    ]
 
 
 def test_any_other_failure_leaves_nothing_either(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ class Regression(Stage):
         self.rows: list[int] = []
 
     def prepare(self, split: Split) -> None:
-        self.prepared += 1
+        self.prepared += len(split) > 0
 
     def loss(self, batch: Batch) -> LossTerms:
         assert self.modules.training
@@ -143,5 +143,5 @@ def test_a_term_without_a_weight_is_refused() -> None:
 def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
     broken = method()
     broken.stages[0].weights["square"] = math.inf
-    with pytest.raises(DistillError, match="one: expected a finite loss, got .*; lower lr"):
+    with pytest.raises(DistillError, match=r"one: expected a finite loss, got .*; lower lr"):
         run(broken)

@@ -85,7 +85,7 @@ def test_stage_two_leaves_the_image_branch_bit_identical() -> None:
     assert torch.equal(head_output(method.heads["image"], split.features["image"]), codes)
     assert torch.equal(student.bank, codes)
     assert not torch.equal(
-        method.heads["text"].state_dict()["body.0.weight"], text["body.0.weight"]
+        method.heads["text"].state_dict()["body.1.weight"], text["body.1.weight"]
     )
 
 
@@ -117,7 +117,14 @@ def test_weights_and_options_come_from_the_configuration() -> None:
         CONFIG, soda=SodaConfig(normalize=True, similarity="multilevel", student=student)
     )
     stage = soda.build(config, DIMS).stages[1]
-    assert stage.weights == {"sim": 2, "pair": 1, "relation": 0.5, "intra": 1, "quantization": 1}
+    per_bit = CONFIG.bits / 64
+    assert stage.weights == {
+        "sim": 2,
+        "pair": per_bit * student.pair,
+        "relation": 0.5,
+        "intra": 1,
+        "quantization": per_bit * student.quantization,
+    }
     plain = soda.build(CONFIG, DIMS).stages[0]
     other = soda.build(config, DIMS).stages[0]
     other.modules.load_state_dict(plain.modules.state_dict())

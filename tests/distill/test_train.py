@@ -79,7 +79,7 @@ def state_of(path: Path) -> dict[str, Any]:
     }
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -90,7 +90,7 @@ def stop_after(n_saves: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def saving(run: Any, state: Any) -> None:
         save(run, state)
         if next(count) == n_saves:
-            raise Killed
+            raise KilledError
 
     monkeypatch.setattr(checkpoint, "save_checkpoint", saving)
 
@@ -104,7 +104,7 @@ def test_resuming_equals_never_having_stopped(
     torch.manual_seed(2)
     with pytest.MonkeyPatch.context() as monkeypatch:
         stop_after(n_saves, monkeypatch)
-        with pytest.raises(Killed):
+        with pytest.raises(KilledError):
             train.train(config)
     assert state_of(train.train(config, resume=True)) == whole
     assert state_of(train.train(config, resume=True)) == whole  # nothing is left to do
@@ -126,7 +126,9 @@ def test_other_data_is_refused_on_resume(config: TrainConfig, shapes: Path, tmp_
     train.train(config)
     text = (folder / "items.jsonl").read_text()
     (folder / "items.jsonl").write_text(text.replace("a green", "one green"))
-    with pytest.raises(train.DistillError, match="resume: expected the data and encoder of"):
+    with pytest.raises(
+        train.DistillError, match="resume: expected the training items and encoder of"
+    ):
         train.train(config, resume=True)
 
 
@@ -155,12 +157,16 @@ def test_a_full_disk_is_one_sentence_and_resumable(
     preset = tmp_path / "mine.toml"
     preset.write_text(config_to_toml(config))
 
-    def full(state: Any, path: Path) -> None:
-        path.write_bytes(b"half")
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if not path.name.startswith(".checkpoint"):
+            return write(path, content)
+        write(path, content[:99])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patched:
-        patched.setattr("torch.save", full)
+        patched.setattr(Path, "write_bytes", full)
         with pytest.raises(SystemExit) as caught:
             train.main(["--preset", str(preset)])
     assert caught.value.code == 2

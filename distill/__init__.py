@@ -1,0 +1,1 @@
+"""Learned hashing: teachers and students whose outputs are bit-packed codes for `hamming`."""

@@ -1,0 +1,127 @@
+"""Packed codes of new images or texts by a trained run: `python -m distill.encode`."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from PIL import Image
+
+import hamming
+from distill.checkpoint import load_run
+from distill.command import one_sentence
+from distill.data.imagefolder import EXTENSIONS
+from distill.encoders import load_encoder
+from distill.files import write_array, write_text
+from distill.heads import build_heads, head_output
+from distill.progress import progress_bar
+from distill.retriever import open_image
+from distill.types import DistillError
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode images or texts with a trained run and write their packed codes.
+
+    Row i of the result is item i; for images a list of the files, one a line, lies beside it.
+    """
+
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """Run folder, as written by python -m distill.train."""
+    images: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR|FILE ...")] = ()
+    """Image files, and folders whose image files are taken in alphabetical order."""
+    texts: Annotated[
+        Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
+    ] = None
+    """A UTF-8 file with one text a line."""
+    out: Path = Path("codes.npy")
+    """The result: uint8 (n_items, n_bytes), bit = h > 0, as hamming.pack lays it out."""
+    bad_images: Literal["refuse", "skip"] = "refuse"
+    """What to do with an image that cannot be read; skip names it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    with one_sentence():
+        options = tyro.cli(Encode, args=arguments, prog="python -m distill.encode")
+        n = encode(options)
+        print(f"{n} codes in {options.out}")
+
+
+def encode(options: Encode) -> int:
+    """Encode, write the codes and return their number.
+
+    Raises:
+        DistillError: an option or an item is not as described; nothing is written then.
+        OSError: a file cannot be read or written.
+    """
+    if bool(options.images) == bool(options.texts):
+        raise DistillError("encode: expected either --images or --texts, got both or none")
+    if options.out.suffix != ".npy":
+        raise DistillError(f"out: expected a name that ends in .npy, got {options.out}")
+    run = load_run(options.run)
+    heads = build_heads(*run.weights())
+    encoder = load_encoder(run.config.encoder)
+    names: list[str] = []
+    if options.texts:
+        texts = _lines(options.texts)
+        with progress_bar("texts", len(texts), unit="texts") as advance:
+            features = encoder.encode_texts(texts, done=advance)
+        codes = head_output(heads["text"], features)
+    else:
+        files = _image_files(options.images)
+        with progress_bar("images", len(files), unit="images") as advance:
+            images = _images(files, names, skip=options.bad_images == "skip")
+            features = encoder.encode_images(images, done=advance)
+        codes = head_output(heads["image"], features)
+    packed: NDArray[np.uint8] = hamming.pack(codes.numpy())
+    write_array(options.out, packed)
+    if names:
+        write_text(options.out.with_suffix(".txt"), "\n".join(names) + "\n")
+    return len(packed)
+
+
+def _images(files: Sequence[Path], names: list[str], *, skip: bool) -> Iterator[Image.Image]:
+    """The readable images; `names` receives the name of each one as it is read."""
+    for file in files:
+        try:
+            image = open_image(file)
+        except DistillError as error:
+            if not skip:
+                raise
+            print(f"skipped {error}", file=sys.stderr)
+            continue
+        names.append(str(file))
+        yield image
+
+
+def _image_files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in EXTENSIONS]
+            if not inside:
+                raise DistillError(f"images: expected image files in {path}, got none")
+            files.extend(inside)
+        else:
+            files.append(path)
+    return files
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise DistillError(f"texts: expected UTF-8 in {file}, got {error.reason}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise DistillError(f"texts: expected a text in line {number} of {file}, got a blank")
+    return lines
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Frozen pretrained towers on open_clip: images and texts to features.
+
+A feature is what the pretrained weights end in. Of a CLIP model that is its embedding. The bundled
+models join two towers that were never trained together, so a projection between them would be
+random: their configs have none, and features are the image trunk's pooled output (1280-d) and
+MiniLM's mean-pooled tokens (384-d).
+"""
+
+import contextlib
+import importlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from distill.config import EncoderConfig
+from distill.encoders.sources import Source, find_source, register
+from distill.encoders.torchvision_guard import import_open_clip
+from distill.types import DistillError
+
+BATCH_SIZE = 64
+"""Items per forward pass."""
+
+T = TypeVar("T")
+
+
+class Encoder:
+    """One frozen model for both modalities; loaded when the first item is encoded.
+
+    Args:
+        config: model, weights.
+
+    Raises:
+        DistillError: unknown model, missing package or missing weights.
+    """
+
+    def __init__(self, config: EncoderConfig) -> None:
+        self.source = find_source(config)
+
+    @property
+    def identity(self) -> str:
+        """A text that changes whenever the features would."""
+        return self.source.identity
+
+    def encode_images(
+        self, images: Iterable[Image.Image], *, done: Callable[[int], object] | None = None
+    ) -> Tensor:
+        """Images (RGB, any size) to features (n, d) float32.
+
+        Args:
+            images: read one batch at a time.
+            done: called after each batch with its size.
+        """
+        preprocess = self._towers.preprocess
+
+        def forward(batch: list[Image.Image]) -> Tensor:
+            return self._towers.model.encode_image(torch.stack([preprocess(i) for i in batch]))
+
+        return _in_batches(forward, images, done)
+
+    def encode_texts(
+        self, texts: Iterable[str], *, done: Callable[[int], object] | None = None
+    ) -> Tensor:
+        """Texts to features (n, d) float32.
+
+        Args:
+            texts: read one batch at a time.
+            done: called after each batch with its size.
+        """
+
+        def forward(batch: list[str]) -> Tensor:
+            return self._towers.model.encode_text(self._towers.tokenize(batch))
+
+        return _in_batches(forward, texts, done)
+
+    @cached_property
+    def _towers(self) -> "_Towers":
+        return _Towers(self.source)
+
+
+def load_encoder(config: EncoderConfig) -> Encoder:
+    """The frozen encoder of a configuration (see `Encoder`)."""
+    return Encoder(config)
+
+
+class _Towers:
+    """The loaded model, in eval mode and without gradients, with its preprocessing."""
+
+    def __init__(self, source: Source) -> None:
+        open_clip = import_open_clip()
+        register(source.name)
+        try:
+            with _quiet(), torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)  # random weights are the same on every run
+                self.model: Any = open_clip.create_model(
+                    source.name,
+                    pretrained=source.pretrained,
+                    force_preprocess_cfg={"mean": (0.5,) * 3, "std": (0.5,) * 3}
+                    if source.trunk
+                    else None,
+                )
+                self.tokenize = open_clip.get_tokenizer(source.name)
+        except Exception as error:  # open_clip and its hubs raise anything, down to bare KeyErrors
+            raise DistillError(_cannot_load(source, error)) from error
+        if source.trunk:
+            _load_in_order(self.model.visual.trunk, source.trunk)
+        self.model.eval().requires_grad_(False)
+        self.model.visual.to(memory_format=torch.channels_last)  # convolutions run 3.6 x faster
+        config = open_clip.transform.PreprocessCfg(**self.model.visual.preprocess_cfg)
+        self.preprocess = open_clip.transform.image_transform_v2(config, is_train=False)
+
+
+def _load_in_order(trunk: nn.Module, file: Any) -> None:
+    """Give the trunk the weights of a file that has other names but the same order and shapes."""
+    mine = trunk.state_dict()
+    # The file ends in the classifier (weight, bias), which the trunk does not have.
+    theirs = list(torch.load(file, weights_only=True).values())[: len(mine)]
+    if [t.shape for t in theirs] != [t.shape for t in mine.values()]:
+        raise DistillError(f"{file}: expected the weights of this image trunk, got other shapes")
+    trunk.load_state_dict(dict(zip(mine, theirs, strict=True)))
+
+
+def _in_batches(
+    forward: Callable[[list[T]], Tensor],
+    items: Iterable[T],
+    done: Callable[[int], object] | None,
+) -> Tensor:
+    features: list[Tensor] = []
+    iterator = iter(items)
+    with torch.inference_mode():
+        while batch := list(islice(iterator, BATCH_SIZE)):
+            features.append(forward(batch).float())
+            if done:
+                done(len(batch))
+    if not features:
+        raise DistillError("encode: expected at least one item, got none")
+    return torch.cat(features)
+
+
+def _cannot_load(source: Source, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    weights = source.pretrained or "its own weights"
+    return (
+        f"pretrained: expected to load {source.name} with {weights}, got: {reason}; "
+        f"without network give --pretrained the path of a downloaded weights file"
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """open_clip and transformers tell what went right; the errors reach us as exceptions."""
+    transformers_logging = importlib.import_module("transformers.utils.logging")
+    had_bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        if had_bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,171 @@
+"""Small trainable heads on frozen features: hash heads and the rotated float head."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_ROWS = 8192
+HeadKind = Literal["mlp", "linear"]
+
+
+class HashHead(nn.Module):
+    """Frozen features to continuous codes in (-1, 1); the sign is the code, bit = h > 0.
+
+    Features are L2-normalised first, and for an mlp scaled by sqrt(in_dim), so that its input has
+    about unit variance per dimension and one learning rate fits any tower.
+
+    Args:
+        in_dim: width of the features.
+        n_bits: length of a code.
+        kind: "mlp" is linear, ReLU, dropout, linear, tanh; "linear" is dropout, linear, tanh, with
+            Kaiming-uniform fan-out weights and zero bias.
+        hidden: width of the hidden layer of an mlp.
+        dropout: share of units dropped in training mode.
+    """
+
+    def __init__(
+        self,
+        in_dim: int,
+        n_bits: int,
+        kind: HeadKind = "mlp",
+        *,
+        hidden: int = 512,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.spec = {
+            "class": "HashHead",
+            "in_dim": in_dim,
+            "n_bits": n_bits,
+            "kind": kind,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        self.body = _body(in_dim, n_bits, kind, hidden, dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, in_dim) to continuous codes (B, n_bits)."""
+        return torch.tanh(self.body(features))
+
+
+class RotatedHead(nn.Module):
+    """Frozen features to a float embedding, and its fixed random rotation to n_bits.
+
+    Args:
+        in_dim: width of the features.
+        n_bits: length of a code.
+        dim: width of the embedding.
+        kind: as in `HashHead`.
+        hidden: as in `HashHead`.
+        dropout: as in `HashHead`.
+    """
+
+    rotation: Tensor
+
+    def __init__(
+        self,
+        in_dim: int,
+        n_bits: int,
+        dim: int = 256,
+        kind: HeadKind = "mlp",
+        *,
+        hidden: int = 512,
+        dropout: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.spec = {
+            "class": "RotatedHead",
+            "in_dim": in_dim,
+            "n_bits": n_bits,
+            "dim": dim,
+            "kind": kind,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        self.body = _body(in_dim, dim, kind, hidden, dropout)
+        self.register_buffer("rotation", torch.zeros(dim, n_bits))
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Features (B, in_dim) to L2-normalised embeddings (B, dim)."""
+        return functional.normalize(self.body(features), dim=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (B, in_dim) to rotated embeddings (B, n_bits), whose sign is the code."""
+        return self.embed(features) @ self.rotation
+
+
+def head_output(head: nn.Module, features: Tensor, *, continuous: bool = False) -> Tensor:
+    """What a trained head makes of features, without gradients and in bounded memory.
+
+    Args:
+        head: a `HashHead` or `RotatedHead` in eval mode.
+        features: (n, in_dim).
+        continuous: the float vectors to compare as such, instead of values for `hamming.pack`; of a
+            `HashHead` they are the same.
+
+    Returns:
+        (n, n_bits), or (n, dim) embeddings of a `RotatedHead` when continuous.
+    """
+    function = head.embed if continuous and isinstance(head, RotatedHead) else head
+    with torch.no_grad():
+        return torch.cat([function(rows) for rows in features.split(_ROWS)])
+
+
+def random_rotation(dim: int, n_bits: int) -> Tensor:
+    """(dim, n_bits) with orthonormal columns (rows where n_bits > dim), from torch's generator."""
+    basis, _ = torch.linalg.qr(torch.randn(max(dim, n_bits), min(dim, n_bits)))
+    return basis if dim >= n_bits else basis.T.contiguous()
+
+
+_CLASSES: dict[str, type[nn.Module]] = {"HashHead": HashHead, "RotatedHead": RotatedHead}
+
+
+def build_heads(
+    specs: Mapping[str, Mapping[str, Any]], tensors: Mapping[str, Tensor]
+) -> dict[str, nn.Module]:
+    """The inference heads of a saved run, in eval mode and without gradients.
+
+    Args:
+        specs: modality -> the `spec` of its head.
+        tensors: "modality.parameter" -> value.
+    """
+    heads: dict[str, nn.Module] = {}
+    for modality, spec in specs.items():
+        arguments = dict(spec)
+        head = _CLASSES[arguments.pop("class")](**arguments)
+        prefix = f"{modality}."
+        head.load_state_dict(
+            {key[len(prefix) :]: t for key, t in tensors.items() if key.startswith(prefix)}
+        )
+        heads[modality] = head.eval().requires_grad_(False)
+    return heads
+
+
+class _Scale(nn.Module):
+    """L2-normalisation of rows, times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        return functional.normalize(features, dim=1) * self.factor
+
+
+def _body(in_dim: int, out_dim: int, kind: HeadKind, hidden: int, dropout: float) -> nn.Sequential:
+    if kind == "mlp":
+        return nn.Sequential(
+            _Scale(math.sqrt(in_dim)),
+            nn.Linear(in_dim, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, out_dim),
+        )
+    linear = nn.Linear(in_dim, out_dim)
+    nn.init.kaiming_uniform_(linear.weight, mode="fan_out")
+    nn.init.zeros_(linear.bias)
+    return nn.Sequential(_Scale(1.0), nn.Dropout(dropout), linear)
