@@ -17,6 +17,8 @@ import hamming._core
 
 ROOT = Path(__file__).resolve().parent.parent
 
+PACKAGES = ("hamming-kd", "numpy", "faiss-cpu", "torch", "open_clip_torch", "timm", "transformers")
+
 
 def facts() -> dict:
     """Everything that does not change during a run."""
@@ -29,7 +31,7 @@ def facts() -> dict:
         "system": platform.system(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("hamming-kd", "numpy", "faiss-cpu")},
+        "versions": {name: _version(name) for name in PACKAGES},
         "backends": list(hamming.backends()),
         "extension": extension(),
         "build": build(),

@@ -12,8 +12,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
+    sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
+from bench import report
 from bench.retrieval import table_of
 
 ROOT = Path(__file__).parent.parent
@@ -35,7 +37,20 @@ def retrieval(path: Path) -> str:
     return f"{markdown(table_of(data['results']))}\n\n{note}"
 
 
-BLOCKS: dict[str, Callable[[Path], str]] = {"retrieval": retrieval}
+def latency(path: Path) -> str:
+    """The shapes of bench/latency.py, and where they were measured."""
+    record = json.loads(path.read_text())
+    machine, versions = record["machine"], record["machine"]["versions"]
+    where = f"{machine['cpu']}, {record['threads']} thread, commit {machine['git']['commit'][:7]}"
+    note = (
+        f"{where}, faiss-cpu {versions['faiss-cpu']}, NumPy {versions['numpy']}. Single queries: "
+        "p50 / p90; batches: 1e9 code comparisons a second; the others: their minimum process CPU "
+        "time over ours, on the same data in the same process."
+    )
+    return f"{markdown(report.summary(record))}\n\n{note}"
+
+
+BLOCKS: dict[str, Callable[[Path], str]] = {"retrieval": retrieval, "latency": latency}
 
 
 def rendered(text: str) -> str:

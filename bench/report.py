@@ -51,6 +51,18 @@ def tables(record: dict) -> list[Table]:
     return found
 
 
+def summary(record: dict) -> list[tuple[str, ...]]:
+    """Head and a line per shape for a page: our figure, and each rival's CPU time over ours."""
+    rivals = [name for name in _contenders(record) if name != OURS.name]
+    lines = [("shape", OURS.name, *(f"{name} takes" for name in rivals))]
+    for row in record["rows"]:
+        cell = _latency if row["shape"]["n_queries"] == 1 else _throughput
+        ratios = [row["ratios"].get(name) for name in rivals]
+        times = [f"{ratio['cpu']:.1f}x" if ratio else "-" for ratio in ratios]
+        lines.append((_shape(row, record), cell(row["contenders"][OURS.name]), *times))
+    return lines
+
+
 def legend(record: dict) -> str:
     """What the tables' figures mean, and what they were held against."""
     ceiling = record["ceilings"]["read"]

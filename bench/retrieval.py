@@ -12,10 +12,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import statistics
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+if not __package__:  # run as a file: find the package, and let an installed `distill` come first
+    sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
 import numpy as np
 import torch
@@ -23,9 +27,10 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from bench.machine import facts
 from distill import checkpoint
 from distill.command import one_sentence
-from distill.config import DataConfig, TrainConfig
+from distill.config import DataConfig, load_config
 from distill.data.base import ImageTextDataset
 from distill.files import write_text
 from distill.metrics import mean_average_precision_from_scores
@@ -84,7 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command = tyro.cli(Command, description=__doc__, args=arguments)
         torch.set_num_threads(command.threads)
         results = list(measure(command))
-        summary = {"dataset": command.name, "bits": command.bits, "seeds": command.seeds}
+        summary = {
+            "dataset": command.name,
+            "command": f"python bench/retrieval.py{' --root DIR' if command.root else ''}",
+            "bits": command.bits,
+            "seeds": command.seeds,
+            "facts": facts(),
+        }
         text = json.dumps({**summary, "results": results}, indent=1)
         write_text(command.out or RESULTS / f"retrieval-{command.name}.json", text + "\n")
         show(results)
@@ -116,14 +127,15 @@ def finished_run(
 ) -> tuple[checkpoint.Run, ImageTextDataset]:
     """The run of a cell, trained now unless it is there."""
     path = command.runs / f"{command.name}-{row.method}-{row.text}-{bits}bits-seed{seed}"
-    config = TrainConfig(
-        method=row.method,
+    preset = load_config("main" if row.method == "soda" else row.method)
+    config = dataclasses.replace(
+        preset,
         bits=bits,
         seed=seed,
         run=path,
         data=DataConfig(name=command.data, root=command.root, text=row.text),
+        optim=dataclasses.replace(preset.optim, validate_every=0),
     )
-    config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, validate_every=0))
     if not (path / checkpoint.METRICS).is_file():
         train(config, resume=True)
     return checkpoint.load_run(path), load_dataset(config)
