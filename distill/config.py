@@ -152,8 +152,8 @@ class NoTeacherConfig:
     """
 
     inter: float = 1.0
-    pair: float = 1.0
-    quantization: float = 0.5
+    pair: float = 0.25
+    quantization: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class ContrastiveConfig:
 
     dim: int = 256
     """Width of the float embedding."""
-    temperature: float = 0.2
+    temperature: float = 0.5
     """InfoNCE temperature."""
 
     def __post_init__(self) -> None:
