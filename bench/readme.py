@@ -58,7 +58,10 @@ def rendered(text: str) -> str:
 
     def block(match: re.Match[str]) -> str:
         kind, name = match.groups()
-        body = BLOCKS[kind](ROOT / "bench" / "results" / name)
+        path = ROOT / "bench" / "results" / name
+        if not path.is_file():
+            sys.exit(f"README.md: expected {path}, got no such file; measure it, or drop the block")
+        body = BLOCKS[kind](path)
         return f"<!-- {kind} {name} -->\n{body}\n<!-- end -->"
 
     return BLOCK.sub(block, text)

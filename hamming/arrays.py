@@ -35,9 +35,11 @@ def device_of(x: Any, name: str) -> str:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return str(x.device)
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name}: expected a plain array, got a masked one; fill it first")
     if isinstance(x, np.ndarray):
         return "cpu"
-    if hasattr(x, "__dlpack_device__"):
+    if hasattr(x, "__dlpack_device__") and hasattr(x, "__dlpack__"):
         kind, index = x.__dlpack_device__()
         return "cpu" if int(kind) in _CPU_DLPACK_TYPES else f"cuda:{int(index)}"
     raise TypeError(
@@ -47,12 +49,13 @@ def device_of(x: Any, name: str) -> str:
 
 
 def common_device(named: dict[str, Any]) -> str:
-    """The one device of all given arguments; None arguments are left out.
+    """The one device of all arguments.
 
     Raises:
+        TypeError: an argument is no array.
         ValueError: they live on different devices.
     """
-    devices = {name: device_of(x, name) for name, x in named.items() if x is not None}
+    devices = {name: device_of(x, name) for name, x in named.items()}
     first_name, first = next(iter(devices.items()))
     for name, device in devices.items():
         if device != first:
@@ -75,8 +78,8 @@ def host(x: Any, name: str) -> Host:
         array = x
     else:
         try:
-            array = np.from_dlpack(x)
-        except (RuntimeError, BufferError, TypeError) as error:
+            array = _from_dlpack(x, name, torch)
+        except (RuntimeError, BufferError, TypeError, AttributeError) as error:
             raise TypeError(
                 f"{name}: expected a DLPack array that NumPy can read, got {type(x).__name__} "
                 f"({error}); convert it to a NumPy array"
@@ -86,6 +89,16 @@ def host(x: Any, name: str) -> Host:
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return Host(array, "numpy")
+
+
+def _from_dlpack(x: Any, name: str, torch: Any) -> np.ndarray:
+    try:
+        return np.from_dlpack(x)
+    except (RuntimeError, BufferError):
+        if torch is None:
+            raise
+        # NumPy has no bfloat16; torch, where it is loaded, reads it.
+        return _from_torch(torch.from_dlpack(x), name, torch)
 
 
 def _from_torch(x: Any, name: str, torch: Any) -> np.ndarray:
@@ -109,6 +122,12 @@ class SearchArrays(NamedTuple):
     mask: np.ndarray | None
     single: bool  # the caller gave one 1-d query
     kind: Kind
+
+
+def search_device(query_codes: Any, db_codes: Any, mask: Any = None) -> str:
+    """The one device of a search's arguments; only the mask may be None."""
+    named = {"query_codes": query_codes, "db_codes": db_codes}
+    return common_device(named if mask is None else {**named, "mask": mask})
 
 
 def search_arrays(query_codes: Any, db_codes: Any, mask: Any = None) -> SearchArrays:

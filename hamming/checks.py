@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
 
-from .layout import MAX_BITS, MAX_CODES, BitOrder, bytes_for
+from .layout import MAX_BITS, MAX_CODES, BitOrder, TopK, bytes_for
+
+MAX_THREADS = 4096  # more would only cost: results are the same at every count
 
 
 def integer(value: Any, name: str, *, least: int, remedy: str) -> int:
@@ -111,15 +114,16 @@ def search_mask(mask: np.ndarray, n_codes: int) -> None:
 def thread_count(threads: Any) -> int:
     """`threads`, else HAMMING_THREADS, else the CPUs this process may use."""
     if threads is not None:
-        return integer(threads, "threads", least=1, remedy="use 1 or more, or None for all CPUs")
+        remedy = "use 1 or more, or None for all CPUs"
+        return min(MAX_THREADS, integer(threads, "threads", least=1, remedy=remedy))
     text = os.environ.get("HAMMING_THREADS", "")
     if text:
-        if not text.isdecimal() or int(text) < 1:
+        if not text.isdecimal() or not text.strip("0") or len(text) > 9:
             raise ValueError(
                 f"HAMMING_THREADS: expected a positive integer, got {text!r}; "
                 "unset it or correct it"
             )
-        return int(text)
+        return min(MAX_THREADS, int(text))
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -224,21 +228,77 @@ def rescore_k(k: Any, n_candidates: int) -> int:
     return number
 
 
-def merge_length(k: int, n_entries: int) -> None:
-    """The lists hold at least k entries together."""
-    if k > n_entries:
+def shard_results(results: Any) -> Sequence[Any]:
+    """`results` if it is a sequence of top-k lists with at least one in it."""
+    if not isinstance(results, Sequence) or isinstance(results, (str, bytes, TopK)):
+        raise TypeError(
+            f"results: expected a list of TopK, got {type(results).__name__}; "
+            "pass the shards' results as a list"
+        )
+    if len(results) == 0:
+        raise ValueError("results: expected at least one top-k list, got none; pass the shards'")
+    return results
+
+
+def shard_result(result: Any) -> tuple[Any, Any]:
+    """`result` as its distances and indices."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"results: expected TopK pairs of distances and indices, got {type(result).__name__}; "
+            "pass what topk returns"
+        )
+    return result
+
+
+def merge_parts(parts: Sequence[tuple[np.ndarray, ...]], k: int) -> None:
+    """Per-shard distances and indices are integers of equal shapes, of the same queries."""
+    for distances, indices in parts:
+        for array, dtype in ((distances, np.int32), (indices, np.int64)):
+            if array.dtype.kind not in "iu":
+                raise TypeError(
+                    f"results: expected integer distances and indices, got dtype {array.dtype}; "
+                    "pass what topk returns"
+                )
+            if array.size and int(array.max()) > np.iinfo(dtype).max:
+                raise ValueError(
+                    f"results: expected numbers that fit {np.dtype(dtype)}, got {array.max()}; "
+                    "pass distances first, then indices"
+                )
+        if distances.shape != indices.shape:
+            raise ValueError(
+                f"results: expected distances and indices of one shape, got "
+                f"{shape_text(distances)} and {shape_text(indices)}; pass what topk returns"
+            )
+    shapes = [distances.shape for distances, _ in parts]
+    if any(len(s) not in (1, 2) for s in shapes) or len({s[:-1] for s in shapes}) != 1:
+        raise ValueError(
+            f"results: expected top-k lists of the same queries, got shapes {shapes}; "
+            "search every shard with the same query_codes"
+        )
+    if (n_entries := sum(s[-1] for s in shapes)) < k:
         raise ValueError(
             f"k: expected at most the {n_entries} entries of all results, got {k}; "
             "lower k or ask each shard for more"
         )
 
 
-def same_width_results(shapes: list[tuple[int, ...]]) -> None:
-    """Per-shard results are of the same queries."""
-    if any(len(s) not in (1, 2) for s in shapes) or len({s[:-1] for s in shapes}) != 1:
+def finite_flag(value: Any) -> bool | None:
+    """`value` if it is a bool or None."""
+    if value is not None and not isinstance(value, bool):
+        raise TypeError(
+            f"check_finite: expected True, False or None, got {value!r}; choose one of them"
+        )
+    return value
+
+
+def rescore_range(queries: np.ndarray) -> None:
+    """Scores, which are at most the L1 norm of a query, can be told apart in float32."""
+    norms = np.abs(queries.astype(np.float64)).sum(axis=-1)
+    least, most = 1e-33, float(np.finfo(np.float32).max)
+    if ((norms > most) | ((norms > 0) & (norms < least))).any():
         raise ValueError(
-            f"results: expected top-k lists of the same queries, got shapes {shapes}; "
-            "search every shard with the same query_codes"
+            f"queries: expected L1 norms of 0 or {least:g}..{most:.2g}, which float32 scores can "
+            f"hold, got {norms.min():.2g}..{norms.max():.2g}; scale the queries"
         )
 
 

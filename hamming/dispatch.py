@@ -24,12 +24,13 @@ def backends() -> tuple[str, ...]:
 
 @contextmanager
 def use_backend(name: str | Backend) -> Iterator[None]:
-    """Forces a backend inside a `with` block, for this thread and the tasks it starts.
+    """Forces a backend inside a `with` block, for this thread and the asyncio tasks it starts.
 
     Args:
         name: one of `backends()`; tests may pass a backend value with sizes of their own.
 
     Raises:
+        TypeError: `name` is neither a name nor a backend.
         ValueError: no such backend, or this machine cannot use it.
 
     Example:
@@ -38,6 +39,10 @@ def use_backend(name: str | Backend) -> Iterator[None]:
         ...     hamming.distance(*[np.array([[255]], np.uint8)] * 2)
         array([[0]], dtype=int32)
     """
+    if not isinstance(name, str) and not hasattr(name, "radius_search"):
+        raise TypeError(
+            f"name: expected one of {', '.join(backends())}, got {name!r}; choose one of them"
+        )
     token = _forced.set(_find(name, "name") if isinstance(name, str) else name)
     try:
         yield

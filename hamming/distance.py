@@ -29,8 +29,7 @@ def distance(query_codes: Any, db_codes: Any) -> Any:
         >>> distance(np.array([0b1010], np.uint8), np.array([[0b1010], [0b0101]], np.uint8))
         array([0, 4], dtype=int32)
     """
-    named = {"query_codes": query_codes, "db_codes": db_codes}
-    backend = choose(arrays.common_device(named))
-    given = arrays.search_arrays(**named)
+    backend = choose(arrays.search_device(query_codes, db_codes))
+    given = arrays.search_arrays(query_codes, db_codes)
     result = backend.distance(given.queries, given.db, threads=checks.thread_count(None))
     return arrays.like(given.kind, result[0] if given.single else result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -38,14 +40,14 @@ def pack(
         array([[160]], dtype=uint8)
     """
     backend = choose(arrays.device_of(x, "x"))
-    order = checks.bit_order(bitorder)
+    order, checked = checks.bit_order(bitorder), checks.finite_flag(check_finite)
     values, kind = arrays.host(x, "x")
     checks.packable(values)
     n_bits = values.shape[-1]
     limits = _threshold_array(threshold, n_bits)
     rows = arrays.contiguous(values.reshape(-1, n_bits))
     rows, native = _comparable(rows, limits)
-    check_nan = rows.dtype.kind == "f" and (check_finite is None or check_finite)
+    check_nan = rows.dtype.kind == "f" and (checked is None or checked)
     codes, nan_row = backend.pack(
         rows, native, bitorder=order, check_nan=check_nan, threads=checks.thread_count(None)
     )
@@ -89,11 +91,29 @@ def unpack(codes: Any, n_bits: int | None = None, *, bitorder: BitOrder = "big")
 def _threshold_array(threshold: Any, n_bits: int) -> np.ndarray:
     """`threshold` as `(n_bits,)`, checked, in its own dtype."""
     if isinstance(threshold, (bool, int, float, list, tuple, np.generic)):
-        array = np.asarray(threshold)
+        try:
+            array = np.asarray(_small(threshold))
+        except ValueError:
+            raise ValueError(
+                "threshold: expected a number or (n_bits,) numbers, got a ragged list; "
+                "give one threshold per bit"
+            ) from None
     else:
+        arrays.common_device({"threshold": threshold})
         array = arrays.host(threshold, "threshold").array
     checks.pack_threshold(array, n_bits)
     return np.broadcast_to(array, (n_bits,))
+
+
+def _small(threshold: Any) -> Any:
+    """An int beyond 64 bits as the largest float64 not above it: no value lies between the two."""
+    if not isinstance(threshold, int) or abs(threshold) < 2**63:
+        return threshold
+    try:
+        near = float(threshold)
+    except OverflowError:
+        return sys.float_info.max if threshold > 0 else -math.inf
+    return near if int(near) <= threshold else math.nextafter(near, -math.inf)
 
 
 def _comparable(rows: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

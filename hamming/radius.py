@@ -39,9 +39,8 @@ def radius_search(
         >>> radius_search(np.array([0b0001], np.uint8), db, 1).indices
         array([1, 2])
     """
-    named = {"query_codes": query_codes, "db_codes": db_codes, "mask": mask}
-    backend = choose(arrays.common_device(named))
-    given = arrays.search_arrays(**named)
+    backend = choose(arrays.search_device(query_codes, db_codes, mask))
+    given = arrays.search_arrays(query_codes, db_codes, mask)
     limit = checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
     result = backend.radius_search(
         given.queries,

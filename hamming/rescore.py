@@ -34,7 +34,8 @@ def rescore(
 
     Raises:
         TypeError: an argument is no array, or of a wrong dtype.
-        ValueError: shapes, devices, k or an index do not fit, or a query is not finite.
+        ValueError: shapes, devices, k or an index do not fit, or a query is not finite or of a
+            size whose scores float32 cannot hold.
 
     Example:
         >>> db = np.array([[0b11000000], [0b10000000]], np.uint8)
@@ -51,12 +52,11 @@ def rescore(
     count = checks.rescore_k(k, rows.shape[-1])
     checks.candidates(rows, len(db))
     checks.finite(values, "queries")
+    checks.rescore_range(values)
     n_bits = values.shape[-1]
     flat = values.reshape(-1, n_bits)
     padded = np.zeros((len(flat), 8 * db.shape[1]), np.float32)
-    with np.errstate(over="ignore"):
-        padded[:, :n_bits] = flat
-    checks.finite(padded, "queries")
+    padded[:, :n_bits] = flat
     candidates = arrays.contiguous(rows.reshape(-1, rows.shape[-1]).astype(np.int64, copy=False))
     scores = backend.scores(
         padded, db, candidates, bitorder=order, threads=checks.thread_count(None)
@@ -68,9 +68,7 @@ def rescore(
 
 
 def _best(scores: np.ndarray, indices: np.ndarray, k: int) -> Rescored:
-    # No candidate scores -inf, which no finite query reaches, so it sorts last by score alone.
-    order = np.lexsort((indices, -scores), axis=-1)[:, :k]
-    best = np.take_along_axis(indices, order, axis=1)
-    top = np.take_along_axis(scores, order, axis=1)
-    top[best == NO_INDEX] = -np.inf
-    return Rescored(top, best)
+    order = np.lexsort((indices, -scores, indices == NO_INDEX), axis=-1)[:, :k]
+    return Rescored(
+        np.take_along_axis(scores, order, axis=1), np.take_along_axis(indices, order, axis=1)
+    )

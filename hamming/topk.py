@@ -20,7 +20,7 @@ def topk(
     The order is the same bit for bit on every backend and at every thread count. Bare code arrays
     do not know n_bits: non-zero padding bits count as distance. Contiguous host arrays are not
     copied, so the database may be a memory map. Beside the result, a call holds at most 64 MiB of
-    candidates, or 16 * k bytes a thread where that is more.
+    candidates, or 16 * k bytes a thread where that is more. Ctrl-C is seen when the call returns.
 
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.
@@ -43,9 +43,8 @@ def topk(
         >>> topk(np.array([0b0001], np.uint8), db, 2)
         TopK(distances=array([0, 1], dtype=int32), indices=array([1, 2]))
     """
-    named = {"query_codes": query_codes, "db_codes": db_codes, "mask": mask}
-    backend = choose(arrays.common_device(named))
-    given = arrays.search_arrays(**named)
+    backend = choose(arrays.search_device(query_codes, db_codes, mask))
+    given = arrays.search_arrays(query_codes, db_codes, mask)
     result = backend.topk(
         given.queries,
         given.db,
@@ -71,6 +70,7 @@ def merge_topk(results: Sequence[TopK], k: int) -> TopK:
         `TopK` of `(n_queries, k)`, of the kind of the first list.
 
     Raises:
+        TypeError: `results` is no sequence of pairs of integer arrays.
         ValueError: no results, different queries, or fewer than k entries in all.
 
     Example:
@@ -78,15 +78,14 @@ def merge_topk(results: Sequence[TopK], k: int) -> TopK:
         >>> merge_topk([far, near], 1)
         TopK(distances=array([1], dtype=int32), indices=array([7]))
     """
-    if len(results) == 0:
-        raise ValueError("results: expected at least one top-k list, got none; pass the shards'")
     count = checks.integer(k, "k", least=1, remedy="ask for at least one neighbour")
-    parts = [(arrays.host(r[0], "results"), arrays.host(r[1], "results").array) for r in results]
-    kind = parts[0][0].kind
-    checks.same_width_results([p[0].array.shape for p in parts] + [p[1].shape for p in parts])
-    distances = np.concatenate([p[0].array for p in parts], axis=-1).astype(np.int32)
-    indices = np.concatenate([p[1] for p in parts], axis=-1).astype(np.int64)
-    checks.merge_length(count, distances.shape[-1])
+    parts = [checks.shard_result(result) for result in checks.shard_results(results)]
+    arrays.common_device({f"results[{i}]": x for i, part in enumerate(parts) for x in part})
+    kind = arrays.host(parts[0][0], "results").kind
+    hosts = [tuple(arrays.host(x, "results").array for x in part) for part in parts]
+    checks.merge_parts(hosts, count)
+    distances = np.concatenate([part[0] for part in hosts], axis=-1).astype(np.int32)
+    indices = np.concatenate([part[1] for part in hosts], axis=-1).astype(np.int64)
     # Missing entries (index -1) have the largest distance, so the distance alone puts them last.
     order = np.lexsort((indices, distances), axis=-1)[..., :count]
     merged = TopK(

@@ -48,6 +48,26 @@ def test_dlpack_producers_give_numpy() -> None:
     assert hamming.pack(Producer(np.ones((1, 8), np.float32))).tolist() == [[255]]
 
 
+class TorchProducer:
+    """A DLPack producer of a dtype that NumPy does not have."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
+
+    def __dlpack__(self, **options):
+        return self.tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.tensor.__dlpack_device__()
+
+
+def test_bfloat16_from_any_producer() -> None:
+    x = torch.tensor([[1.0, -1.0]], dtype=torch.bfloat16)
+    codes = hamming.pack(TorchProducer(x))
+    assert isinstance(codes, np.ndarray)
+    assert codes.tolist() == [[128]]
+
+
 def test_host_arrays_are_not_copied() -> None:
     for x in (DB, torch.from_numpy(DB), Producer(DB)):
         view = arrays.contiguous(arrays.host(x, "x").array)

@@ -105,6 +105,12 @@ def test_the_environment_forces_a_backend_and_threads() -> None:
     assert run(code, HAMMING_THREADS="3").stdout == "3\n"
     failed = run(code, HAMMING_THREADS="zero")
     assert "HAMMING_THREADS: expected a positive integer, got 'zero'" in failed.stderr
+    assert "HAMMING_THREADS: expected" in run(code, HAMMING_THREADS="9" * 5000).stderr
+
+
+def test_any_number_of_threads() -> None:
+    db = np.zeros((500, 8), np.uint8)
+    assert hamming.topk(db[:1], db, 3, threads=2**40).indices.tolist() == [[0, 1, 2]]
 
 
 def test_a_call_after_a_fork() -> None:

@@ -88,6 +88,14 @@ def test_torch_bool_and_per_bit_threshold_tensor(backend: str) -> None:
     assert hamming.pack(x, threshold=torch.tensor([0.4, 0.5, 0.6])).tolist() == [[0b10000000]]
 
 
+def test_thresholds_beyond_64_bits(backend: str) -> None:
+    x = np.array([[2.0**70, 2.0**71, np.inf]])
+    assert hamming.pack(x, threshold=2**70).tolist() == [[0b01100000]]
+    assert hamming.pack(x, threshold=10**400).tolist() == [[0b00100000]]
+    assert hamming.pack(x, threshold=-(10**400)).tolist() == [[0b11100000]]
+    assert hamming.pack(np.array([[5]]), threshold=-(2**70)).tolist() == [[128]]
+
+
 def test_no_rows(backend: str) -> None:
     assert hamming.pack(np.empty((0, 12))).shape == (0, 2)
     assert hamming.pack(np.empty((2, 0, 12), np.float32)).shape == (2, 0, 2)

@@ -57,6 +57,14 @@ def test_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
     np.testing.assert_allclose(result.scores.numpy(), -np.sort(-expected)[:, :3], atol=1e-4)
 
 
+def test_the_largest_queries(backend: str) -> None:
+    """Partial sums stay finite, and a real candidate is never taken for a missing one."""
+    queries = np.full((1, 32), 1e37, np.float32)
+    result = hamming.rescore(queries, np.zeros((1, 4), np.uint8), np.array([[-1, 0]]), 2)
+    assert result.indices.tolist() == [[0, -1]]
+    np.testing.assert_allclose(result.scores[0, 0], -3.2e38, rtol=1e-5)
+
+
 def test_one_query(backend: str) -> None:
     db = np.array([[128], [0]], np.uint8)
     result = hamming.rescore(np.array([1.0]), db, np.array([1, 0], np.int32), 2)
