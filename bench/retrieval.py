@@ -9,12 +9,11 @@ run's numbers to bench/results/retrieval-NAME.json and prints the table.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -117,7 +116,7 @@ def measure(command: Command) -> Iterator[dict[str, Any]]:
                     "seed": seed,
                     "map": maps,
                     "chance": scores.chance,
-                    "protocol": scores.statement,
+                    "protocol": replace(scores, protocol=dataset.protocol).statement,
                     "seconds": sum(record["seconds"] for record in run.records()),
                 }
 
@@ -128,13 +127,13 @@ def finished_run(
     """The run of a cell, trained now unless it is there."""
     path = command.runs / f"{command.name}-{row.method}-{row.text}-{bits}bits-seed{seed}"
     preset = load_config("main" if row.method == "soda" else row.method)
-    config = dataclasses.replace(
+    config = replace(
         preset,
         bits=bits,
         seed=seed,
         run=path,
         data=DataConfig(name=command.data, root=command.root, text=row.text),
-        optim=dataclasses.replace(preset.optim, validate_every=0),
+        optim=replace(preset.optim, validate_every=0),
     )
     if not (path / checkpoint.METRICS).is_file():
         train(config, resume=True)
@@ -176,7 +175,7 @@ def show(results: Sequence[dict[str, Any]]) -> None:
         table.add_row(*line)
     console = Console()
     console.print(table)
-    console.print(results[0]["protocol"], soft_wrap=True)
+    console.print(results[0]["protocol"], soft_wrap=True, markup=False, emoji=False)
 
 
 def mean_and_spread(values: list[float]) -> str:

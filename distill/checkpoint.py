@@ -5,6 +5,7 @@
     metrics.json            the final evaluation
     weights.safetensors     inference heads, "image.<parameter>"; metadata says how to build them
     checkpoint.pt           where training goes on with --resume
+    dataset.json            name and fingerprint of the dataset that was encoded
     codes/image.npy         packed codes of all items, bit = h > 0; codes/text.npy alike
     codes/image.float.npy   the values whose sign the codes are, or the float embedding
 
@@ -14,30 +15,38 @@ Every file is written whole or not at all.
 import io
 import json
 import pickle
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from distill.config import (
-    TrainConfig,
-    config_to_toml,
-    differing_keys,
-    load_config,
-)
+from distill.config import TrainConfig, load_config
 from distill.files import write_array, write_bytes, write_text
 from distill.types import DistillError
 
 CONFIG, RECORDS, METRICS = "config.toml", "metrics.jsonl", "metrics.json"
 WEIGHTS, CHECKPOINT, CODES = "weights.safetensors", "checkpoint.pt", "codes"
+DATASET = "dataset.json"
+
+
+class Dataset(Protocol):
+    """What a run remembers of the dataset it was trained on."""
+
+    @property
+    def name(self) -> str:
+        """Short name, for people."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal data, equal string."""
 
 
 class Weights(NamedTuple):
@@ -66,27 +75,49 @@ class Run:
 
     def codes(self, modality: str) -> NDArray[np.uint8]:
         """Packed codes (n_items, n_bytes) of all items in dataset order, memory-mapped."""
-        return self._array(f"{modality}.npy")
+        n_bytes = (self.config.bits + 7) // 8
+        return self._array(f"{modality}.npy", np.uint8, n_bytes)
 
     def continuous(self, modality: str) -> NDArray[np.float32]:
         """Float vectors (n_items, d) of all items: tanh codes, or the embedding of a baseline."""
-        return self._array(f"{modality}.float.npy")
+        return self._array(f"{modality}.float.npy", np.float32)
 
     def weights(self) -> Weights:
         """The stored inference heads."""
         path = self.file(WEIGHTS)
-        with safe_open(path, framework="pt") as file:
+        with _undamaged(path), safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            return Weights(json.loads(file.metadata()["heads"]), tensors)
+            return Weights(json.loads(file.metadata()["run"])["heads"], tensors)
 
     def records(self) -> list[dict[str, Any]]:
         """One record per epoch, as `distill.loop` makes them."""
-        lines = self.file(RECORDS).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        path = self.file(RECORDS)
+        with _undamaged(path):
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
 
     def metrics(self) -> str:
         """The final evaluation: the JSON of a `distill.evaluation.Evaluation`."""
-        return self.file(METRICS).read_text(encoding="utf-8")
+        path = self.file(METRICS)
+        with _undamaged(path):
+            text = path.read_text(encoding="utf-8")
+            json.loads(text)
+            return text
+
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Refuse a dataset that is not the one whose rows the codes are.
+
+        Raises:
+            DistillError: its items, texts, labels or splits have changed.
+        """
+        path = self.file(DATASET)
+        with _undamaged(path):
+            fingerprint = json.loads(path.read_text(encoding="utf-8"))["fingerprint"]
+        if fingerprint != dataset.fingerprint:
+            raise DistillError(
+                f"dataset: expected {dataset.name} as it was when {self.path} was trained, "
+                "got changed items, texts, labels or splits; restore them, or train anew"
+            )
 
     def file(self, name: str) -> Path:
         """Path of a file of the finished run.
@@ -101,9 +132,26 @@ class Run:
             )
         return self.path / name
 
-    def _array(self, name: str) -> NDArray[Any]:
-        array: NDArray[Any] = np.load(self.file(f"{CODES}/{name}"), mmap_mode="r")
+    def _array(self, name: str, dtype: type, width: int | None = None) -> NDArray[Any]:
+        """A matrix of `codes`, of any width where none is given."""
+        path = self.file(f"{CODES}/{name}")
+        with _undamaged(path):
+            array: NDArray[Any] = np.load(path, mmap_mode="r")
+            if array.dtype != dtype or array.ndim != 2 or width not in (None, array.shape[1]):
+                raise ValueError("another kind of array")
         return array
+
+
+@contextmanager
+def _undamaged(path: Path) -> Iterator[None]:
+    """Say in one sentence that a file of the run is not what was written."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, EOFError, SafetensorError) as error:
+        raise DistillError(
+            f"run: expected {path} as it was written, got a damaged file; "
+            f"write it anew with the run's own settings and --resume"
+        ) from error
 
 
 def load_run(path: str | Path) -> Run:
@@ -116,34 +164,6 @@ def load_run(path: str | Path) -> Run:
     if not (path / CONFIG).is_file():
         raise DistillError(f"run: expected a run folder with {CONFIG}, got {path}")
     return Run(path, load_config(path / CONFIG))
-
-
-def start_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Run:
-    """Make the run folder, or take up an existing one.
-
-    Args:
-        config: is written to the folder.
-        resume: an existing run of the same configuration is wanted or, if none exists, a new one.
-        overwrite: an existing run is deleted; a folder that is no run never is.
-
-    Raises:
-        DistillError: the folder exists, or holds another configuration.
-    """
-    path = config.run_folder
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        if not (path / CONFIG).is_file():
-            raise DistillError(f"run: expected a new folder or a run, got {path}; choose another")
-        if resume:
-            _check_same(config, load_config(path / CONFIG), path)
-            return Run(path, config)
-        if not overwrite:
-            raise DistillError(
-                f"run: expected a new folder, got the existing run {path}; "
-                "give --resume, --overwrite or another --run"
-            )
-        shutil.rmtree(path)
-    write_text(path / CONFIG, config_to_toml(config))
-    return Run(path, config)
 
 
 def save_records(run: Run, records: Sequence[Mapping[str, Any]]) -> None:
@@ -179,12 +199,14 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
 
 def save_weights(run: Run, weights: Weights) -> None:
     """Write weights.safetensors."""
-    metadata = {
+    about = {
         "method": run.config.method,
-        "bits": str(run.config.bits),
+        "bits": run.config.bits,
         "encoder": run.config.encoder.teacher,
-        "heads": json.dumps(weights.specs),
+        "heads": weights.specs,
     }
+    # safetensors writes several metadata keys in random order: one keeps the bytes reproducible.
+    metadata = {"run": json.dumps(about, sort_keys=True)}
     tensors = {name: tensor.contiguous().clone() for name, tensor in weights.tensors.items()}
     write_bytes(run.path / WEIGHTS, save(tensors, metadata))
 
@@ -198,14 +220,12 @@ def save_codes(
     write_array(folder / f"{modality}.float.npy", continuous)
 
 
+def save_dataset(run: Run, dataset: Dataset) -> None:
+    """Write dataset.json."""
+    entry = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    write_text(run.path / DATASET, json.dumps(entry) + "\n")
+
+
 def save_metrics(run: Run, text: str) -> None:
     """Write metrics.json, the JSON of a `distill.evaluation.Evaluation`."""
     write_text(run.path / METRICS, text)
-
-
-def _check_same(config: TrainConfig, other: TrainConfig, path: Path) -> None:
-    if keys := differing_keys(config, other):
-        raise DistillError(
-            f"resume: expected the configuration of {path}, got other values of "
-            f"{', '.join(keys)}; repeat the run's own settings or choose another --run"
-        )

@@ -4,11 +4,8 @@ A named experiment is a file in `distill/configs`; flags of `python -m distill.t
 """
 
 import dataclasses
-import difflib
-import json
+import math
 import tomllib
-import types
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from distill import tables
+from distill.tables import ConfigError, require, require_weights
+
 PRESETS = Path(__file__).parent / "configs"
-
-
-class ConfigError(ValueError):
-    """A setting that does not exist or cannot have this value."""
+PRESET_NAMES = tuple(sorted(file.stem for file in PRESETS.glob("*.toml")))
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class DataConfig:
     """Which items are read, and how."""
 
     name: Annotated[str, arg(name="data")] = "openclipart"
-    """Dataset: openclipart, emoji, manifest or imagefolder."""
+    """Dataset: openclipart, emoji, emoji-fluent, manifest or imagefolder."""
     root: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder of the full set or of the images; without it the embedded data."""
     path: Annotated[Path | None, arg(metavar="FILE")] = None
@@ -65,8 +62,8 @@ class HeadConfig:
     """Share of units dropped while training."""
 
     def __post_init__(self) -> None:
-        _require(self.hidden >= 1, "hidden", "at least 1", self.hidden)
-        _require(0 <= self.dropout < 1, "dropout", "a share in [0, 1)", self.dropout)
+        require(self.hidden >= 1, "hidden", "at least 1", self.hidden)
+        require(0 <= self.dropout < 1, "dropout", "a share in [0, 1)", self.dropout)
 
 
 @dataclass(frozen=True)
@@ -87,14 +84,12 @@ class OptimConfig:
     """A checkpoint after every so many epochs, and at the end of a stage."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        _require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
-        _require(self.lr > 0, "lr", "a positive number", self.lr)
-        _require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        _require(self.validate_every >= 0, "validate_every", "at least 0", self.validate_every)
-        _require(
-            self.checkpoint_every >= 1, "checkpoint_every", "at least 1", self.checkpoint_every
-        )
+        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
+        require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
+        require(0 < self.lr < math.inf, "lr", "a positive finite number", self.lr)
+        require_weights(weight_decay=self.weight_decay)
+        require(self.validate_every >= 0, "validate_every", "at least 0", self.validate_every)
+        require(self.checkpoint_every >= 1, "checkpoint_every", "at least 1", self.checkpoint_every)
 
 
 @dataclass(frozen=True)
@@ -105,10 +100,18 @@ class TeacherWeights:
     """
 
     inter: float = 1.0
+    """Likelihood of the similarity of image and label prompt codes."""
     intra: float = 1.0
+    """The same within the images and within the label prompts."""
     gap: float = 1.0
+    """Squared distance between an item's image and label prompt code."""
     quantization: float = 3.0
+    """Squared distance of both codes of an item to the sign of their sum."""
     balance: float = 0.0
+    """Squared mean of each bit over the batch."""
+
+    def __post_init__(self) -> None:
+        require_weights(**dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -119,10 +122,18 @@ class StudentWeights:
     """
 
     sim: float = 1.0
+    """Likelihood of the similarity of text codes and frozen image codes."""
     pair: float = 1.0
+    """Squared distance between a text code and its item's image code."""
     relation: float = 0.0
+    """Squared difference between the texts' similarities and the images'."""
     intra: float = 1.0
+    """Likelihood of the similarity within the texts."""
     quantization: float = 3.0
+    """Squared distance between a code and its sign."""
+
+    def __post_init__(self) -> None:
+        require_weights(**dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -141,7 +152,13 @@ class SodaConfig:
     student: StudentWeights = StudentWeights()
 
     def __post_init__(self) -> None:
-        _require("{}" in self.template, "template", "a text with {} in it", self.template)
+        around = self.template.split("{}")
+        require(
+            len(around) == 2 and not any(brace in "".join(around) for brace in "{}"),
+            "template",
+            "a text with {} in it, once and without other braces",
+            self.template,
+        )
 
 
 @dataclass(frozen=True)
@@ -152,8 +169,14 @@ class NoTeacherConfig:
     """
 
     inter: float = 1.0
+    """Likelihood of the similarity of image and text codes."""
     pair: float = 0.25
+    """Squared distance between the codes of an item's image and text."""
     quantization: float = 0.25
+    """Squared distance of both codes of an item to the sign of their sum."""
+
+    def __post_init__(self) -> None:
+        require_weights(**dataclasses.asdict(self))
 
 
 @dataclass(frozen=True)
@@ -166,8 +189,13 @@ class ContrastiveConfig:
     """InfoNCE temperature."""
 
     def __post_init__(self) -> None:
-        _require(self.dim >= 1, "dim", "at least 1", self.dim)
-        _require(self.temperature > 0, "temperature", "a positive number", self.temperature)
+        require(self.dim >= 1, "dim", "at least 1", self.dim)
+        require(
+            0 < self.temperature < math.inf,
+            "temperature",
+            "a positive finite number",
+            self.temperature,
+        )
 
 
 @dataclass(frozen=True)
@@ -191,8 +219,26 @@ class TrainConfig:
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
 
     def __post_init__(self) -> None:
-        _require(self.bits >= 1, "bits", "at least 1", self.bits)
-        _require(self.seed >= 0, "seed", "at least 0", self.seed)
+        require(self.bits >= 1, "bits", "at least 1", self.bits)
+        require(0 <= self.seed < 2**63, "seed", "0..2**63 - 1", self.seed)
+
+    def with_absolute_paths(self) -> "TrainConfig":
+        """The same settings, with the places of all inputs named as from any folder."""
+        data, encoder = self.data, self.encoder
+        teacher, weights = Path(encoder.teacher), Path(encoder.pretrained or "")
+        return dataclasses.replace(
+            self,
+            data=dataclasses.replace(
+                data,
+                root=data.root and data.root.absolute(),
+                path=data.path and data.path.absolute(),
+            ),
+            encoder=EncoderConfig(
+                teacher=str(teacher.absolute()) if teacher.is_dir() else encoder.teacher,
+                pretrained=str(weights.absolute()) if weights.is_file() else encoder.pretrained,
+                cache=encoder.cache and encoder.cache.absolute(),
+            ),
+        )
 
     @property
     def run_folder(self) -> Path:
@@ -210,112 +256,43 @@ def load_config(preset: str | Path) -> TrainConfig:
     path = Path(preset)
     if path.suffix != ".toml":
         path = PRESETS / f"{preset}.toml"
-        known = sorted(file.stem for file in PRESETS.glob("*.toml"))
         if not path.is_file():
             raise ConfigError(
-                f"preset: expected a .toml file or one of {', '.join(known)}, got {preset!r}"
-                f"{_near(str(preset), known)}"
+                f"preset: expected a .toml file or one of {', '.join(PRESET_NAMES)}, "
+                f"got {preset!r}{tables.near(str(preset), PRESET_NAMES)}"
             )
     try:
         return config_from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: expected TOML, got a syntax error: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected UTF-8 text, got {error.reason}") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
 
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     """Build the configuration from nested tables; what is absent keeps its default."""
-    return typing.cast(TrainConfig, _build(TrainConfig, values, prefix=""))
-
-
-def config_to_dict(config: Any) -> dict[str, Any]:
-    """Nested plain values, the inverse of `config_from_dict`; settings that are None are absent."""
-    result: dict[str, Any] = {}
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            result[item.name] = config_to_dict(value)
-        elif value is not None:
-            result[item.name] = str(value) if isinstance(value, Path) else value
-    return result
+    return tables.build(TrainConfig, values)
 
 
 def config_to_toml(config: TrainConfig) -> str:
     """The configuration as a TOML file that `load_config` reads back to an equal one."""
-    lines: list[str] = []
-    _emit(config_to_dict(config), "", lines)
-    return "\n".join(lines).lstrip() + "\n"
+    return tables.to_toml(tables.to_dict(config))
 
 
 def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
     """Dotted names of the settings that change what is trained and differ, in file order.
 
-    The run folder and the feature cache are places, not settings of the result.
+    The run folder and the feature cache are places, not settings of the result; the tables of
+    methods that neither of them trains change nothing.
     """
-    a, b = _flatten(config_to_dict(one)), _flatten(config_to_dict(other))
-    keys = dict.fromkeys([*a, *b])
-    return [k for k in keys if k not in ("run", "encoder.cache") and a.get(k) != b.get(k)]
-
-
-def _build(kind: type, values: Mapping[str, Any], *, prefix: str) -> Any:
-    hints = typing.get_type_hints(kind)
-    known = [item.name for item in dataclasses.fields(kind)]
-    arguments = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if key not in known:
-            raise ConfigError(f"{name}: unknown key{_near(key, known)}")
-        arguments[key] = _value(hints[key], value, name)
-    return kind(**arguments)
-
-
-def _value(hint: Any, value: Any, name: str) -> Any:
-    """Check one TOML value against its type hint."""
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{name}: expected a table, got {value!r}")
-        return _build(typing.cast(type, hint), value, prefix=f"{name}.")
-    if typing.get_origin(hint) is Literal:
-        choices = typing.get_args(hint)
-        if value not in choices:
-            wanted = ", ".join(map(repr, choices))
-            raise ConfigError(f"{name}: expected one of {wanted}, got {value!r}")
-        return value
-    if typing.get_origin(hint) in (types.UnionType, typing.Union):
-        hint = next(h for h in typing.get_args(hint) if h is not type(None))
-    accepted = {float: (int, float), Path: (str, Path)}.get(hint, (hint,))
-    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")
-    return hint(value)
-
-
-def _emit(values: Mapping[str, Any], table: str, lines: list[str]) -> None:
-    plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-    if plain and table:
-        lines.append(f"\n[{table}]")
-    # JSON's strings, numbers and booleans are TOML's too.
-    lines.extend(f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items())
-    for key, value in values.items():
-        if isinstance(value, dict):
-            _emit(value, f"{table}.{key}" if table else key, lines)
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def _near(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else f"; known: {', '.join(known)}"
-
-
-def _require(condition: bool, name: str, expected: str, value: object) -> None:
-    if not condition:
-        raise ConfigError(f"{name}: expected {expected}, got {value!r}")
+    unused = {"soda", "no_teacher", "contrastive"} - {one.method, other.method}
+    a, b = (tables.flatten(tables.to_dict(config)) for config in (one, other))
+    return [
+        key
+        for key in dict.fromkeys([*a, *b])
+        if key not in ("run", "encoder.cache")
+        and key.partition(".")[0] not in unused
+        and a.get(key) != b.get(key)
+    ]

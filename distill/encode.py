@@ -15,6 +15,7 @@ import hamming
 from distill.checkpoint import load_run
 from distill.command import one_sentence
 from distill.data.imagefolder import EXTENSIONS
+from distill.data.text import is_unicode
 from distill.encoders import load_encoder
 from distill.files import write_array, write_text
 from distill.heads import build_heads, head_output
@@ -42,6 +43,8 @@ class Encode:
     """The result: uint8 (n_items, n_bytes), bit = h > 0, as hamming.pack lays it out."""
     bad_images: Literal["refuse", "skip"] = "refuse"
     """What to do with an image that cannot be read; skip names it."""
+    overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Replace an existing result."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -63,6 +66,13 @@ def encode(options: Encode) -> int:
         raise DistillError("encode: expected either --images or --texts, got both or none")
     if options.out.suffix != ".npy":
         raise DistillError(f"out: expected a name that ends in .npy, got {options.out}")
+    results = [options.out, *([_listing(options.out)] if options.images else [])]
+    existing = [str(file) for file in results if file.exists()]
+    if existing and not options.overwrite:
+        raise DistillError(
+            f"out: expected a new file, got the existing {' and '.join(existing)}; "
+            "give --overwrite or another --out"
+        )
     run = load_run(options.run)
     heads = build_heads(*run.weights())
     encoder = load_encoder(run.config.encoder)
@@ -79,10 +89,24 @@ def encode(options: Encode) -> int:
             features = encoder.encode_images(images, done=advance)
         codes = head_output(heads["image"], features)
     packed: NDArray[np.uint8] = hamming.pack(codes.numpy())
-    write_array(options.out, packed)
-    if names:
-        write_text(options.out.with_suffix(".txt"), "\n".join(names) + "\n")
+    _write(options.out, packed, names)
     return len(packed)
+
+
+def _listing(out: Path) -> Path:
+    return out.with_suffix(".txt")
+
+
+def _write(out: Path, packed: NDArray[np.uint8], names: Sequence[str]) -> None:
+    """Both files or none."""
+    if names:
+        write_text(_listing(out), "\n".join(names) + "\n")
+    try:
+        write_array(out, packed)
+    except BaseException:
+        if names:
+            _listing(out).unlink()
+        raise
 
 
 def _images(files: Sequence[Path], names: list[str], *, skip: bool) -> Iterator[Image.Image]:
@@ -103,13 +127,24 @@ def _image_files(paths: Sequence[Path]) -> list[Path]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = [f for f in sorted(path.rglob("*")) if f.suffix.lower() in EXTENSIONS]
+            inside = [f for f in sorted(path.rglob("*")) if _is_image(f, path)]
             if not inside:
                 raise DistillError(f"images: expected image files in {path}, got none")
             files.extend(inside)
         else:
             files.append(path)
+    for file in files:
+        if not is_unicode(str(file)) or "\n" in str(file):
+            raise DistillError(
+                f"images: expected file names in UTF-8 without line breaks, got {str(file)!a}; "
+                "rename it"
+            )
     return files
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in EXTENSIONS and not hidden and file.is_file()
 
 
 def _lines(file: Path) -> list[str]:

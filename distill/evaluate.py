@@ -9,9 +9,12 @@ import rich.box
 import rich.table
 import tyro
 from rich.console import Console
+from rich.markup import escape
 
-from distill.checkpoint import load_run, save_metrics
+from distill.checkpoint import Run, load_run, save_metrics
 from distill.command import one_sentence
+from distill.config import DataConfig
+from distill.data import ImageTextDataset
 from distill.evaluation import Evaluation, evaluate
 from distill.metrics.scores import Table, summary
 from distill.report import write_report
@@ -38,17 +41,48 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _evaluate_all(tyro.cli(Evaluate, args=arguments, prog="python -m distill.evaluate"))
 
 
-def evaluate_run(run: Path) -> Evaluation:
-    """Evaluate the codes of a run folder and write its metrics.json.
+def _evaluate_all(options: Evaluate) -> None:
+    if not options.runs:
+        raise DistillError("runs: expected at least one run folder, got none; name one")
+    console = Console(emoji=False)
+    evaluations = []
+    for run, dataset in _opened(options.runs):
+        evaluation = _evaluate(run, dataset)
+        evaluations.append(evaluation)
+        console.print(f"[bold]{escape(str(run.path))}[/bold]", escape(evaluation.statement))
+        console.print(_rich(evaluation.table()))
+        if options.report:
+            page = write_report(run.path, run.path / "report.html")
+            console.print(escape(str(page)), soft_wrap=True)
+    if len(evaluations) > 1:
+        console.print("[bold]MAP over the whole ranking[/bold], mean ± standard deviation of runs")
+        console.print(_rich(summary(evaluations)))
 
-    Raises:
-        DistillError: The run is missing or incomplete, or its data cannot be loaded.
+
+def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:
+    """Open every run with its dataset, so that a wrong one is told before anything is written.
+
+    Runs on the same data share one dataset.
     """
-    loaded = load_run(run)
-    config = loaded.config
-    dataset = load_dataset(config)
+    datasets: dict[DataConfig, ImageTextDataset] = {}
+    opened = []
+    for path in paths:
+        run = load_run(path)
+        if run.config.data not in datasets:
+            datasets[run.config.data] = load_dataset(run.config)
+        dataset = datasets[run.config.data]
+        run.check_dataset(dataset)
+        for modality in ("image", "text"):
+            run.codes(modality)
+        opened.append((run, dataset))
+    return opened
+
+
+def _evaluate(run: Run, dataset: ImageTextDataset) -> Evaluation:
+    """Evaluate the codes of a run and write its metrics.json."""
+    config = run.config
     evaluation = evaluate(
-        {name: loaded.codes(name) for name in ("image", "text")},
+        {name: run.codes(name) for name in ("image", "text")},
         dataset.labels,
         dataset.splits,
         n_bits=config.bits,
@@ -57,25 +91,8 @@ def evaluate_run(run: Path) -> Evaluation:
         backbone=backbone(config),
         seed=config.seed,
     )
-    save_metrics(loaded, evaluation.to_json())
+    save_metrics(run, evaluation.to_json())
     return evaluation
-
-
-def _evaluate_all(options: Evaluate) -> None:
-    if not options.runs:
-        raise DistillError("runs: expected at least one run folder, got none; name one")
-    console = Console()
-    evaluations = []
-    for run in options.runs:
-        evaluation = evaluate_run(run)
-        evaluations.append(evaluation)
-        console.print(f"[bold]{run}[/bold]", evaluation.statement)
-        console.print(_rich(evaluation.table()))
-        if options.report:
-            console.print(str(write_report(run, run / "report.html")), soft_wrap=True)
-    if len(evaluations) > 1:
-        console.print("[bold]MAP over the whole ranking[/bold], mean ± standard deviation of runs")
-        console.print(_rich(summary(evaluations)))
 
 
 def _rich(table: Table) -> rich.table.Table:
@@ -84,7 +101,7 @@ def _rich(table: Table) -> rich.table.Table:
     for i, column in enumerate(table.columns):
         shown.add_column(column, justify="right" if i else "left", no_wrap=i == 0)
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(escape, row))
     return shown
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill import metrics
-from distill.metrics.arguments import check_width
+from distill.metrics.arguments import as_numbers, check_width
 from distill.metrics.scores import CUTOFFS, DIRECTIONS, MAP_DEPTHS, DirectionScores, Evaluation
 from distill.types import DistillError
 
@@ -42,7 +42,7 @@ def evaluate(
     Raises:
         DistillError, ValueError, TypeError: An argument is not as described.
     """
-    labels = np.asarray(labels)
+    labels = as_numbers("labels", labels)
     _check(codes, labels, splits, n_bits)
     query, database = splits["query"], splits["database"]
     query_labels, db_labels = labels[query], labels[database]
@@ -81,20 +81,19 @@ def _direction(
         shares = [relevant[:, :n].mean(axis=1) for n in depths]
         blocks.append(np.array([whole, *at, *shares]))
     means = iter(np.concatenate(blocks, axis=1).mean(axis=1).tolist())
-    counts = metrics.distance_counts(*arrays)
-    curve = counts.precision_recall(n_bits)
+    by_distance = metrics.distance_scores(*arrays, radius=2, n_bits=n_bits)
     whole_map = next(means)
     map_at: dict[str, dict[int, float]] = {cutoff: {} for cutoff in CUTOFFS}
     for cutoff, k in cuts:
         map_at[cutoff][k] = next(means)
     return DirectionScores(
         map=whole_map,
-        map_tie_averaged=float(counts.expected_average_precision().mean()),
+        map_tie_averaged=by_distance.map_tie_averaged,
         map_at=map_at,
         precision_at=dict(zip(depths, means, strict=True)),
-        lookup_radius_2=counts.lookup(2),
-        curve_precision=tuple(curve.precision.tolist()),
-        curve_recall=tuple(curve.recall.tolist()),
+        lookup_radius_2=by_distance.lookup,
+        curve_precision=tuple(by_distance.curve.precision.tolist()),
+        curve_recall=tuple(by_distance.curve.recall.tolist()),
     )
 
 

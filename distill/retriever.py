@@ -14,7 +14,8 @@ import hamming
 from distill import data
 from distill.checkpoint import load_run
 from distill.data import ImageTextDataset
-from distill.data.images import decode
+from distill.data.images import decode, to_rgb
+from distill.data.text import is_unicode
 from distill.encoders import Encoder, load_encoder
 from distill.heads import build_heads, head_output
 from distill.types import DistillError
@@ -58,10 +59,12 @@ class Retriever:
         """Load what a run folder names; the encoder's weights wait for the first query.
 
         Raises:
-            DistillError: The run is missing or incomplete, or its data or encoder are.
+            DistillError: The run is missing or incomplete, or its data or encoder are, or the
+                data are no longer those that were encoded.
         """
         loaded = load_run(run)
         dataset = data.load(**asdict(loaded.config.data))
+        loaded.check_dataset(dataset)
         codes = {name: loaded.codes(name) for name in ("image", "text")}
         for name, rows in codes.items():
             if len(rows) != len(dataset):
@@ -85,6 +88,11 @@ class Retriever:
         """
         if not text.strip():
             raise DistillError("text: expected words, got an empty text; say what to look for")
+        if not is_unicode(text):
+            raise DistillError(
+                f"text: expected Unicode, got {text!a:.60} with bytes that are none; "
+                "type it anew, or set the terminal to UTF-8"
+            )
         self._check(k, against)
         return self._search("text", self._encoder.encode_texts([text]), k, against)
 
@@ -103,7 +111,7 @@ class Retriever:
         """
         self._check(k, against)
         opened = image if isinstance(image, Image.Image) else open_image(Path(image))
-        return self._search("image", self._encoder.encode_images([on_white(opened)]), k, against)
+        return self._search("image", self._encoder.encode_images([to_rgb(opened)]), k, against)
 
     def _check(self, k: int, against: str) -> None:
         """Refuse what a search would only find out after encoding the query."""
@@ -136,12 +144,3 @@ def open_image(path: Path) -> Image.Image:
             f"image: expected a picture at {path}, got {str(error.strerror).lower()}; "
             "give the path of a file"
         ) from error
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """Return an RGB image, with white where it was transparent."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    coloured = image.convert("RGBA")
-    white = Image.new("RGBA", coloured.size, "white")
-    return Image.alpha_composite(white, coloured).convert("RGB")

@@ -1,5 +1,7 @@
 """`python -m distill.search RUN --text "sailing boat"`: hits on the screen and as a page."""
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,15 +64,15 @@ def search(options: Search) -> Path:
         raise DistillError(f"query: expected --text or --image, got {given}; give one")
     # A wrong picture should not wait for the run to load.
     picture = open_image(options.image) if options.image else None
-    title = options.image.name if options.image else str(options.text)
+    title = _shown(options.image.name) if options.image else str(options.text)
     retriever = Retriever.load(options.run)
-    console = Console()
+    console = Console(emoji=False)
     with Console(stderr=True).status("Searching"):
         if picture:
             hits = retriever.search_image(picture, options.k, against=options.against)
         else:
             hits = retriever.search_text(title, options.k, against=options.against)
-    out = options.out or options.run / "searches" / f"{_slug(title, options.against)}.html"
+    out = options.out or options.run / "searches" / f"{_slug(options, title)}.html"
     cards = [
         Card(thumbnail(retriever.dataset.image(hit.row)), hit.text, hit.distance) for hit in hits
     ]
@@ -93,9 +95,17 @@ def _table(title: str, hits: Sequence[Hit]) -> Table:
     return table
 
 
-def _slug(title: str, against: str) -> str:
-    words = re.sub(r"\W+", "-", title.lower()).strip("-") or "query"
-    return f"{words[:60]}-{against}s"
+def _shown(name: str) -> str:
+    """A file name as text; bytes that are no UTF-8 become question marks."""
+    return name.encode(errors="replace").decode()
+
+
+def _slug(options: Search, title: str) -> str:
+    """Name the page of a query: readable, within 255 bytes, and another for another query."""
+    words = re.sub(r"\W+", "-", title.lower()).strip("-").encode()[:60].decode(errors="ignore")
+    asked = f"text {options.text}" if options.image is None else f"image {options.image.resolve()}"
+    digest = hashlib.sha256(os.fsencode(asked)).hexdigest()[:8]
+    return f"{words or 'query'}-{options.against}s-{digest}"
 
 
 if __name__ == "__main__":

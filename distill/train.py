@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import hamming
-from distill import checkpoint, data
+from distill import checkpoint, data, run_folder
 from distill.command import one_sentence
-from distill.config import TrainConfig, load_config
+from distill.config import PRESET_NAMES, TrainConfig, load_config
 from distill.data.base import ImageTextDataset
 from distill.encoders import Encoder, image_features, load_encoder, prompt_features, text_features
 from distill.evaluation import DIRECTIONS, Evaluation, evaluate
@@ -42,25 +42,29 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     Args:
         config: all settings.
         resume: go on with an interrupted run of the same settings.
-        overwrite: replace an existing run.
+        overwrite: replace an existing run, which is kept until the new one is finished.
 
     Returns:
         The run folder.
 
     Raises:
-        DistillError, ConfigError, OSError: what a user can cause; nothing half-written is left.
+        DistillError, ConfigError, OSError: what a user can cause; no half-written file is left, and
+            no folder of a new run that has no checkpoint yet.
     """
+    config = config.with_absolute_paths()
+    run_folder.check_run(config, resume=resume, overwrite=overwrite)
     encoder = load_encoder(config.encoder)
     dataset = load_dataset(config)
-    run = checkpoint.start_run(config, resume=resume, overwrite=overwrite)
     features = encode_dataset(encoder, dataset, config)
     split = training_split(encoder, dataset, features, config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         dims = {modality: values.shape[1] for modality, values in split.features.items()}
         method = METHODS[config.method](config, dims)
-        _fit(run, method, split, validation_map(method, dataset, features), resume=resume)
-    _finish(run, method, dataset, features)
+        validate = validation_map(method, dataset, features)
+        with run_folder.training(config, resume=resume, overwrite=overwrite) as run:
+            _fit(run, method, split, validate, resume=resume)
+            _finish(run, method, dataset, features)
     return run.path
 
 
@@ -181,6 +185,7 @@ def _finish(
     """Write weights, codes and the evaluation; only here are the queries' labels opened."""
     specs = {modality: head.spec for modality, head in method.heads.items()}
     checkpoint.save_weights(run, checkpoint.Weights(specs, method.heads.state_dict()))
+    checkpoint.save_dataset(run, dataset)
     codes = {}
     for modality, head in method.heads.items():
         codes[modality] = packed_codes(head, features[modality])
@@ -215,8 +220,14 @@ class Command:
     """Train a hashing method and write a run folder with codes and their evaluation."""
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
-    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME|FILE")] = None
-    """Settings to start from: a name in distill/configs or a TOML file; flags override it."""
+    preset: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="NAME|FILE",
+            help=f"Settings to start from: {', '.join(PRESET_NAMES)} or a TOML file; "
+            "flags override it.",
+        ),
+    ] = None
     resume: tyro.conf.FlagCreatePairsOff[bool] = False
     """Go on with an interrupted run; its own settings must be repeated."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False

@@ -31,7 +31,7 @@ HAMMING = {
     "hamming.dispatch": ["hamming.backends.*"],
     "hamming.*": ["hamming.layout", "hamming.checks", "hamming.arrays", "hamming.dispatch"],
 }
-LEVEL_0 = ["distill.types", "distill.config", "distill.files", "distill.progress"]
+LEVEL_0 = [f"distill.{name}" for name in ("types", "config", "tables", "files", "progress")]
 LEVEL_1 = [
     "distill.heads",
     "distill.binarize",
@@ -46,7 +46,8 @@ DISTILL = {
     "distill.types": [],
     "distill.files": ["distill.types"],
     "distill.progress": [],
-    "distill.config": ["distill.types", "distill.files"],
+    "distill.tables": [],
+    "distill.config": ["distill.types", "distill.tables"],
     "distill.heads": LEVEL_0,
     "distill.binarize": LEVEL_0,
     "distill.encoders*": [*LEVEL_0, "distill.encoders*"],
@@ -57,6 +58,7 @@ DISTILL = {
     "distill.methods.*": [*LEVEL_0, *UNTIL_METHODS, "distill.methods.base"],
     "distill.loop": [*LEVEL_0, "distill.methods.base", "distill.checkpoint"],
     "distill.checkpoint": [*LEVEL_0, "distill.methods.base"],
+    "distill.run_folder": [*LEVEL_0, "distill.checkpoint"],
     "distill.metrics*": [*USES_RUNS],
     "distill.evaluation": USES_RUNS,
     "distill.export": USES_RUNS,

@@ -13,7 +13,7 @@ from PIL import Image
 
 from distill.data.images import ImageSource, decode, unreadable
 from distill.data.splits import Splits
-from distill.data.text import scrub
+from distill.data.text import scrub, title_leak
 from distill.types import DistillError
 
 Text = Literal["full", "scrubbed"]
@@ -51,7 +51,8 @@ class ImageTextDataset:
         splits: "train", "validation", "query", "database" -> ascending int64 row numbers. The
             database is everything that is not a query, train and validation included.
         images: the encoded pictures.
-        protocol: one sentence naming dataset, split, seed, text field and label field.
+        protocol: one sentence naming dataset, split, seed, how many texts give a label away, text
+            field and label field.
     """
 
     name: str
@@ -115,7 +116,8 @@ def assemble(
         images: (n) the pictures of the same rows.
         splits: rows of each part.
         text: "scrubbed" takes each item's own labels out of its text.
-        protocol: the sentence, up to the text treatment, without the final full stop.
+        protocol: the sentence as "items and split; text and labels", without the final full stop;
+            the share of texts that give a label away and the text treatment are added here.
     """
     names = sorted({label for item in items for label in item.labels})
     column = {label: k for k, label in enumerate(names)}
@@ -126,6 +128,9 @@ def assemble(
     if text == "scrubbed":
         texts = tuple(scrub(item.text, item.labels) for item in items)
         protocol += ", each item's own labels taken out of its text"
+    leak = title_leak(texts, [item.labels for item in items])
+    split, _, fields = protocol.rpartition("; ")
+    protocol = f"{split}, {100 * leak:.1f} % of the texts contain one of their labels; {fields}"
     for array in (labels, *splits.values()):
         array.flags.writeable = False
     return ImageTextDataset(name, texts, labels, tuple(names), splits, images, f"{protocol}.")

@@ -21,7 +21,7 @@ from distill.data.base import (
 )
 from distill.data.images import FileImages
 from distill.data.splits import SplitProtocol, describe
-from distill.data.text import clean
+from distill.data.text import clean, is_unicode
 from distill.types import DistillError
 
 EXTENSIONS = frozenset(
@@ -53,6 +53,10 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split_seed: int) -> I
         raise DistillError(
             f"root: expected image files in folders named by label, got none in {root}; "
             f"known extensions are {' '.join(sorted(EXTENSIONS))}"
+        )
+    if foreign := [name for name in names if not is_unicode(name)]:
+        raise DistillError(
+            f"root: expected file names in UTF-8 in {root}, got {foreign[0]!a}; rename it"
         )
     rows = readable_rows(FileImages(root, tuple(names)), bad_images, where=str(root))
     items = [_item(names[i]) for i in rows]

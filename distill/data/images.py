@@ -63,13 +63,24 @@ def decode(data: bytes, name: str) -> Image.Image:
         Image.open(io.BytesIO(data)).verify()
         with Image.open(io.BytesIO(data)) as image:
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return to_rgb(ImageOps.exif_transpose(image))
     # Pillow's decoders raise almost anything on damaged bytes (OSError, SyntaxError, struct.error,
     # IndexError, ...): whatever it is, the picture cannot be used.
     except Exception as error:
         raise DistillError(
             f"{name}: expected a complete image, got {_reason(error, data)}"
         ) from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return an RGB image: white where it was transparent, the upper 8 bits of 16-bit grey."""
+    if image.mode.startswith("I;16"):
+        image = image.point(lambda value: value / 256).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
 
 
 def unreadable(source: ImageSource) -> dict[int, str]:
@@ -95,13 +106,3 @@ def _reason(error: Exception, data: bytes) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "no format that Pillow knows"
     return str(error) or type(error).__name__
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        image = image.point(lambda value: value / 256).convert("L")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image.convert("RGB")

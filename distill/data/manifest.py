@@ -22,6 +22,7 @@ from distill.data.base import (
 )
 from distill.data.images import FileImages
 from distill.data.splits import WORDS, SplitProtocol, describe, from_words
+from distill.data.text import is_unicode
 from distill.types import DistillError
 
 
@@ -119,6 +120,10 @@ def _item(line: bytes, where: str) -> Item:
     image, text = _text(entry["image"], "image", where), _text(entry["text"], "text", where)
     if not image:
         raise DistillError(f'{where}, "image": expected a file name, got ""; name the picture')
+    if "\0" in image:
+        raise DistillError(
+            f'{where}, "image": expected a file name, got one with U+0000; correct it'
+        )
     labels = entry["labels"]
     if not isinstance(labels, list):
         raise DistillError(f'{where}, "labels": expected a list of strings, got {_kind(labels)}')
@@ -137,12 +142,10 @@ def _text(value: object, key: str, where: str) -> str:
     if not isinstance(value, str):
         wanted = "a list of strings" if key == "labels" else "a string"
         raise DistillError(f'{where}, "{key}": expected {wanted}, got {_kind(value)}')
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
+    if not is_unicode(value):
         raise DistillError(
             f'{where}, "{key}": expected Unicode text, got half a surrogate pair; correct it'
-        ) from error
+        )
     return value
 
 

@@ -83,3 +83,12 @@ def _label_words(text: str, labels: Iterable[str]) -> set[int]:
             if wanted and in_text[start : start + len(wanted)] == wanted:
                 found.update(range(start, start + len(wanted)))
     return found
+
+
+def is_unicode(text: str) -> bool:
+    r"""Whether a text can be written as UTF-8: file names of other encodings cannot.
+
+    >>> is_unicode("caf\xe9"), is_unicode("caf\udce9")
+    (True, False)
+    """
+    return not any("\ud800" <= character <= "\udfff" for character in text)

@@ -8,15 +8,16 @@ Arguments common to all functions:
 
 An item is relevant to a query when they share at least one label; a query without any relevant
 item counts as 0 and stays in the mean. Queries are taken in blocks of at most
-`arguments.BLOCK_PAIRS` query-item pairs (never less than one query), some 40 bytes a pair, so that
-memory stays below about 170 MB for any number of queries.
+`arguments.BLOCK_PAIRS` query-item pairs (never less than one query), up to 60 bytes a pair, and
+labels become float32 in tiles: up to about 4 million items, memory beside the arguments stays below
+260 MB, plus 16 bytes a query, for any number of queries and labels.
 """
 
 from distill.metrics.counts import (
-    DistanceCounts,
+    DistanceScores,
     PrecisionRecall,
     chance_level,
-    distance_counts,
+    distance_scores,
     lookup,
     precision_recall_by_radius,
 )
@@ -29,11 +30,11 @@ from distill.metrics.ranking import (
 )
 
 __all__ = [
-    "DistanceCounts",
+    "DistanceScores",
     "PrecisionRecall",
     "average_precision",
     "chance_level",
-    "distance_counts",
+    "distance_scores",
     "lookup",
     "mean_average_precision",
     "mean_average_precision_from_scores",

@@ -1,5 +1,7 @@
 """Metrics that need only how many items lie at each distance: no order inside ties."""
 
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +15,11 @@ from distill.metrics.arguments import (
     check_labels,
     check_width,
     query_blocks,
+    share_a_label,
 )
+
+_CELLS_PER_DISTANCE = 4
+"""Memory of a query's count at one distance, in pairs: mostly the expected AP's temporaries."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -41,7 +47,7 @@ class DistanceCounts(NamedTuple):
         Summed over j with H = sum_j 1 / (N + j), the group adds
         r / n * ((R + 1) H + (r - 1) / (n - 1) * (n - (N + 1) H)).
         """
-        harmonic = np.cumsum(np.r_[0.0, 1.0 / np.arange(1, self.items[:1].sum() + 1)])
+        harmonic = _harmonic(int(self.items[:1].sum()))
         items_before = self.items.cumsum(axis=1) - self.items
         relevant_before = self.relevant.cumsum(axis=1) - self.relevant
         h = harmonic[items_before + self.items] - harmonic[items_before]
@@ -51,37 +57,77 @@ class DistanceCounts(NamedTuple):
         total = (share * ((relevant_before + 1) * h + others)).sum(axis=1)
         return total / np.maximum(self.relevant.sum(axis=1), 1)
 
-    def precision_recall(self, n_bits: int | None = None) -> PrecisionRecall:
-        """Return the pooled precision and recall of every radius 0..n_bits."""
-        stop = self.items.shape[1] if n_bits is None else n_bits + 1
-        relevant = self.relevant.sum(axis=0).cumsum()
-        items = self.items.sum(axis=0).cumsum()
-        precision = relevant / np.maximum(items, 1)
-        recall = relevant / max(int(relevant[-1]), 1)
-        return PrecisionRecall(np.arange(stop), precision[:stop], recall[:stop])
-
-    def lookup(self, radius: int = 2) -> float:
-        """Return the mean precision of the items within `radius`; an empty result counts as 0."""
+    def lookup(self, radius: int = 2) -> NDArray[np.float64]:
+        """Return each query's precision within `radius`, (n_queries,); 0 where nothing is."""
         inside = self.items[:, : radius + 1].sum(axis=1)
-        return float((self.relevant[:, : radius + 1].sum(axis=1) / np.maximum(inside, 1)).mean())
+        return self.relevant[:, : radius + 1].sum(axis=1) / np.maximum(inside, 1)
+
+
+class DistanceScores(NamedTuple):
+    """The metrics without an order inside ties, over all queries.
+
+    Attributes:
+        map_tie_averaged: Mean of the expected AP over random orders inside equal distances.
+        lookup: Mean precision of the items within a radius; an empty result counts as 0.
+        curve: Pooled precision and recall of every radius.
+    """
+
+    map_tie_averaged: float
+    lookup: float
+    curve: PrecisionRecall
+
+
+def distance_scores(
+    query_codes: Any,
+    db_codes: Any,
+    query_labels: Any,
+    db_labels: Any,
+    *,
+    radius: int = 2,
+    n_bits: int | None = None,
+) -> DistanceScores:
+    """Return all metrics that need only distances from one pass over the pairs.
+
+    Args:
+        query_codes: (n_queries, n_bytes) uint8, packed.
+        db_codes: (n_codes, n_bytes) uint8, packed.
+        query_labels: (n_queries, n_labels) of 0 and 1.
+        db_labels: (n_codes, n_labels) of 0 and 1.
+        radius: Of `lookup`.
+        n_bits: Code length; radii of the curve run over 0..n_bits. None takes all 8 * n_bytes.
+
+    Raises:
+        ValueError, TypeError: An argument is not as described.
+    """
+    check_count("radius", radius, least=0)
+    check_width(n_bits, query_codes)
+    expected, precisions = [], []
+    relevant = items = np.zeros((), np.int64)
+    for counts in distance_counts(query_codes, db_codes, query_labels, db_labels):
+        expected.append(counts.expected_average_precision())
+        precisions.append(counts.lookup(radius))
+        relevant = relevant + counts.relevant.sum(axis=0)
+        items = items + counts.items.sum(axis=0)
+    curve = _precision_recall(relevant, items, None if n_bits is None else n_bits + 1)
+    means = (float(np.concatenate(scores).mean()) for scores in (expected, precisions))
+    return DistanceScores(*means, curve)
 
 
 def distance_counts(
     query_codes: Any, db_codes: Any, query_labels: Any, db_labels: Any
-) -> DistanceCounts:
-    """Count items and relevant items of each query by their Hamming distance."""
-    shape = check_codes(query_codes, db_codes)
-    queries, database = check_labels(query_labels, db_labels, *shape)
+) -> Iterator[DistanceCounts]:
+    """Yield, block by block of queries, their items and relevant items by Hamming distance."""
+    n_queries, n_codes = check_codes(query_codes, db_codes)
+    queries, database = check_labels(query_labels, db_labels, n_queries, n_codes)
     width = 8 * query_codes.shape[1] + 1
-    relevant, items = [], []
-    for part in query_blocks(*shape):
+    for part in query_blocks(n_queries, max(n_codes, _CELLS_PER_DISTANCE * width)):
         cells = as_host(hamming.distance(query_codes[part], db_codes)).astype(np.int64)
         cells += np.arange(len(cells))[:, None] * width
-        hits = cells[queries[part] @ database.T > 0]
         size = len(cells) * width
-        items.append(np.bincount(cells.ravel(), minlength=size).reshape(-1, width))
-        relevant.append(np.bincount(hits, minlength=size).reshape(-1, width))
-    return DistanceCounts(np.concatenate(relevant), np.concatenate(items))
+        items = np.bincount(cells.ravel(), minlength=size).reshape(-1, width)
+        hits = cells[share_a_label(queries[part], database)]
+        del cells
+        yield DistanceCounts(np.bincount(hits, minlength=size).reshape(-1, width), items)
 
 
 def precision_recall_by_radius(
@@ -101,17 +147,16 @@ def precision_recall_by_radius(
         db_labels: (n_codes, n_labels) of 0 and 1.
         n_bits: Code length; radii run over 0..n_bits. None takes all 8 * n_bytes bits.
     """
-    check_width(n_bits, query_codes)
-    counts = distance_counts(query_codes, db_codes, query_labels, db_labels)
-    return counts.precision_recall(n_bits)
+    arrays = query_codes, db_codes, query_labels, db_labels
+    return distance_scores(*arrays, n_bits=n_bits).curve
 
 
 def lookup(
     query_codes: Any, db_codes: Any, query_labels: Any, db_labels: Any, *, radius: int = 2
 ) -> float:
     """Return the mean precision of the items within `radius`; an empty result counts as 0."""
-    check_count("radius", radius, least=0)
-    return distance_counts(query_codes, db_codes, query_labels, db_labels).lookup(radius)
+    arrays = query_codes, db_codes, query_labels, db_labels
+    return distance_scores(*arrays, radius=radius).lookup
 
 
 def chance_level(query_labels: Any, db_labels: Any) -> float:
@@ -120,9 +165,26 @@ def chance_level(query_labels: Any, db_labels: Any) -> float:
     It lies slightly above the mean share of relevant items, which it approaches as the database
     grows: for R of n relevant, (H_n + (R - 1) / (n - 1) * (n - H_n)) / n, H_n = 1 + 1/2 + ... 1/n.
     """
-    shape = len(query_labels), len(db_labels)
-    queries, database = check_labels(query_labels, db_labels, *shape)
-    relevant = [(queries[part] @ database.T > 0).sum(axis=1) for part in query_blocks(*shape)]
-    one_tie = np.concatenate(relevant)[:, None]
-    counts = DistanceCounts(one_tie, np.full_like(one_tie, shape[1]))
-    return float(counts.expected_average_precision().mean())
+    queries, database = check_labels(query_labels, db_labels)
+    n_codes, expected = len(database), []
+    for part in query_blocks(len(queries), max(n_codes, _CELLS_PER_DISTANCE)):
+        one_tie = share_a_label(queries[part], database).sum(axis=1)[:, None]
+        counts = DistanceCounts(one_tie, np.full_like(one_tie, n_codes))
+        expected.append(counts.expected_average_precision())
+    return float(np.concatenate(expected).mean())
+
+
+def _precision_recall(
+    relevant: NDArray[np.int64], items: NDArray[np.int64], stop: int | None
+) -> PrecisionRecall:
+    """Pool counts (8 * n_bytes + 1) by distance into a curve of the first `stop` radii."""
+    relevant, items = relevant.cumsum(), items.cumsum()
+    precision = (relevant / np.maximum(items, 1))[:stop]
+    recall = (relevant / max(int(relevant[-1]), 1))[:stop]
+    return PrecisionRecall(np.arange(len(recall)), precision, recall)
+
+
+@lru_cache(maxsize=1)
+def _harmonic(n: int) -> NDArray[np.float64]:
+    """Return H_0, ..., H_n; every block of queries asks for the same n."""
+    return np.cumsum(np.r_[0.0, 1.0 / np.arange(1, n + 1)])

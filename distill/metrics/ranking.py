@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 import hamming
 from distill.metrics.arguments import (
     as_host,
+    as_numbers,
     check_choice,
     check_codes,
     check_count,
     check_labels,
     query_blocks,
+    share_a_label,
 )
-from distill.metrics.counts import distance_counts
+from distill.metrics.counts import distance_scores
 
 Cutoff = Literal["rank", "relevant"]
 Ties = Literal["index", "average"]
@@ -56,8 +58,8 @@ def mean_average_precision(
                 f"top: expected None with ties='average', got {top}; "
                 "the expectation is defined for the whole ranking"
             )
-        counts = distance_counts(query_codes, db_codes, query_labels, db_labels)
-        return float(counts.expected_average_precision().mean())
+        arrays = query_codes, db_codes, query_labels, db_labels
+        return distance_scores(*arrays).map_tie_averaged
     depth = top if top is not None and cutoff == "rank" else None
     blocks = ranked_relevance(query_codes, db_codes, query_labels, db_labels, depth=depth)
     scores = [average_precision(block, top=top, cutoff=cutoff) for block in blocks]
@@ -85,19 +87,19 @@ def mean_average_precision_from_scores(
         ValueError, TypeError: An argument is not as described, or a score is NaN.
     """
     _check_cut(top, cutoff)
-    scores = as_host(scores)
+    scores = as_numbers("scores", scores)
     if scores.ndim != 2 or not np.issubdtype(scores.dtype, np.floating):
         raise TypeError(
             "scores: expected floats (n_queries, n_codes), "
             f"got {scores.dtype} {scores.shape}; pass one similarity per pair"
         )
-    if np.isnan(scores).any():
-        raise ValueError("scores: expected numbers, got NaN; a NaN has no rank")
     queries, database = check_labels(query_labels, db_labels, *scores.shape)
     found = []
     for part in query_blocks(*scores.shape):
+        if np.isnan(scores[part]).any():
+            raise ValueError("scores: expected numbers, got NaN; remove it: a NaN has no rank")
         order = np.argsort(-scores[part], axis=1, kind="stable")
-        relevant = np.take_along_axis(queries[part] @ database.T > 0, order, axis=1)
+        relevant = np.take_along_axis(share_a_label(queries[part], database), order, axis=1)
         found.append(average_precision(relevant, top=top, cutoff=cutoff))
     return float(np.concatenate(found).mean())
 
@@ -107,8 +109,9 @@ def precision_at(
 ) -> float:
     """Return the mean share of relevant items among the first `n` (1..n_codes), index ties."""
     check_count("n", n)
-    if n > len(db_codes):
-        raise ValueError(f"n: expected 1..n_codes = {len(db_codes)}, got {n}; ask for fewer")
+    _, n_codes = check_codes(query_codes, db_codes)
+    if n > n_codes:
+        raise ValueError(f"n: expected 1..n_codes = {n_codes}, got {n}; ask for fewer")
     blocks = ranked_relevance(query_codes, db_codes, query_labels, db_labels, depth=n)
     return float(np.concatenate([block.mean(axis=1) for block in blocks]).mean())
 
@@ -116,7 +119,23 @@ def precision_at(
 def average_precision(
     relevant: NDArray[np.bool_], *, top: int | None = None, cutoff: Cutoff = "rank"
 ) -> NDArray[np.float64]:
-    """Return the AP of each ranking: relevant (n_queries, depth) bool, best first."""
+    """Return the AP of each ranking.
+
+    Args:
+        relevant: (n_queries, depth) bool, best first.
+        top: As in `mean_average_precision`.
+        cutoff: As in `mean_average_precision`.
+
+    Raises:
+        ValueError, TypeError: An argument is not as described.
+    """
+    _check_cut(top, cutoff)
+    relevant = as_numbers("relevant", relevant)
+    if relevant.ndim != 2 or relevant.dtype != bool:
+        raise ValueError(
+            f"relevant: expected bool (n_queries, depth), got {relevant.dtype} {relevant.shape}; "
+            "pass one row of True and False per query"
+        )
     rows, columns = np.nonzero(relevant)
     found = np.bincount(rows, minlength=len(relevant))
     nth = np.arange(1, rows.size + 1) - (found.cumsum() - found)[rows]
@@ -154,7 +173,7 @@ def ranked_relevance(
     k = shape[1] if depth is None else min(depth, shape[1])
     for part in query_blocks(*shape):
         indices = as_host(hamming.topk(query_codes[part], db_codes, k).indices)
-        yield np.take_along_axis(queries[part] @ database.T > 0, indices, axis=1)
+        yield np.take_along_axis(share_a_label(queries[part], database), indices, axis=1)
 
 
 def _check_cut(top: int | None, cutoff: str) -> None:

@@ -52,6 +52,7 @@ def write_report(run: Path, out: Path, *, seed: int = 0) -> Path:
     loaded = load_run(run)
     evaluation = _stored_evaluation(loaded.path / METRICS)
     dataset = data.load(**asdict(loaded.config.data))
+    loaded.check_dataset(dataset)
     epochs = loaded.records()
     text_rows, image_rows = _chosen(dataset.splits["query"], seed)
     codes = {name: loaded.codes(name) for name in ("image", "text")}

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import hamming
-from distill import checkpoint, data
+from distill import checkpoint, data, run_folder
 from distill.config import DataConfig, EncoderConfig, TrainConfig
 from distill.encoders import load_encoder
 from distill.evaluation import evaluate
@@ -51,7 +51,7 @@ def _finished_run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         data=DataConfig(name="manifest", path=shapes),
         encoder=EncoderConfig(teacher="tiny", pretrained="random"),
     )
-    run = checkpoint.start_run(config)
+    run = run_folder.start_run(config)
     dataset = data.load("manifest", path=shapes)
     encoder = load_encoder(config.encoder)
     features = {
@@ -67,6 +67,7 @@ def _finished_run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         checkpoint.save_codes(run, modality, codes[modality], floats.numpy())
         specs[modality] = head.spec
         tensors |= {f"{modality}.{name}": value for name, value in head.state_dict().items()}
+    checkpoint.save_dataset(run, dataset)
     checkpoint.save_weights(run, checkpoint.Weights(specs, tensors))
     checkpoint.save_records(
         run, [_record(stage, e) for stage in ("teacher", "student") for e in range(1, 5)]

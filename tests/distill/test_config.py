@@ -8,7 +8,9 @@ from distill.config import (
     PRESETS,
     ConfigError,
     DataConfig,
+    EncoderConfig,
     HeadConfig,
+    NoTeacherConfig,
     OptimConfig,
     SodaConfig,
     TrainConfig,
@@ -25,7 +27,7 @@ def test_toml_round_trip() -> None:
         run=Path("runs/ä b"),
         data=DataConfig(name="manifest", path=Path('a "quoted"\\name.jsonl')),
         optim=OptimConfig(lr=1, weight_decay=1e-20),
-        soda=SodaConfig(template="ein Bild \t von {}", normalize=True),
+        soda=SodaConfig(template="ein Bild \t\x7f von {}", normalize=True),
     )
     assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
 
@@ -52,7 +54,16 @@ def test_the_main_preset_is_the_default() -> None:
         ({"optim": 3}, "optim: expected a table, got 3"),
         ({"method": "sodda"}, "method: expected one of 'soda', 'no_teacher', 'contrastive', got"),
         ({"head": {"dropout": 1.0}}, "dropout: expected a share in [0, 1), got 1.0"),
-        ({"soda": {"template": "x"}}, "template: expected a text with {} in it, got 'x'"),
+        ({"soda": {"template": "x"}}, "soda.template: expected a text with {} in it, once and"),
+        ({"soda": {"template": "{} {x}"}}, "soda.template: expected a text with {} in it, once"),
+        ({"soda": {"template": "{} {}"}}, "soda.template: expected a text with {} in it, once"),
+        ({"optim": {"lr": float("inf")}}, "optim.lr: expected a positive finite number, got inf"),
+        ({"optim": {"weight_decay": float("nan")}}, "optim.weight_decay: expected a finite"),
+        ({"contrastive": {"temperature": float("inf")}}, "contrastive.temperature: expected a"),
+        ({"soda": {"teacher": {"inter": float("nan")}}}, "soda.teacher.inter: expected a finite"),
+        ({"soda": {"student": {"pair": -1}}}, "pair: expected a finite number of at least 0, got"),
+        ({"no_teacher": {"pair": float("inf")}}, "no_teacher.pair: expected a finite number"),
+        ({"seed": 2**63}, "seed: expected 0..2**63 - 1, got 9223372036854775808"),
     ],
 )
 def test_a_bad_value_is_named(values: dict, message: str) -> None:
@@ -72,6 +83,9 @@ def test_a_bad_file_is_named(tmp_path: Path) -> None:
     file.write_text("bits = = 3")
     with pytest.raises(ConfigError, match=r"mine\.toml: expected TOML, got a syntax error"):
         load_config(file)
+    file.write_bytes('method = "ö"'.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mine\.toml: expected UTF-8 text, got invalid"):
+        load_config(file)
     file.write_text("[optim]\nlearning_rate = 3")
     with pytest.raises(ConfigError, match=r"mine\.toml: optim\.learning_rate: unknown key"):
         load_config(file)
@@ -86,3 +100,28 @@ def test_differing_keys_ignores_places() -> None:
     one, data = TrainConfig(run=Path("a")), DataConfig(root=Path("c"))
     other = TrainConfig(run=Path("b"), seed=1, head=HeadConfig(hidden=3), data=data)
     assert differing_keys(one, other) == ["seed", "head.hidden", "data.root"]
+
+
+def test_differing_keys_ignores_the_tables_of_other_methods() -> None:
+    one, table = TrainConfig(), NoTeacherConfig(pair=3)
+    assert differing_keys(one, TrainConfig(no_teacher=table)) == []
+    trained = TrainConfig(method="no_teacher")
+    other = TrainConfig(method="no_teacher", no_teacher=table)
+    assert differing_keys(trained, other) == ["no_teacher.pair"]
+    assert differing_keys(one, trained) == ["method"]
+
+
+def test_places_of_inputs_become_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "weights.pt").touch()
+    config = TrainConfig(
+        data=DataConfig(root=Path("a"), path=Path("b")),
+        encoder=EncoderConfig(teacher="model", pretrained="weights.pt", cache=Path("c")),
+    ).with_absolute_paths()
+    assert (config.data.root, config.data.path) == (tmp_path / "a", tmp_path / "b")
+    assert config.encoder.cache == tmp_path / "c"
+    assert config.encoder.teacher == str(tmp_path / "model")
+    assert config.encoder.pretrained == str(tmp_path / "weights.pt")
+    named = TrainConfig(encoder=EncoderConfig(pretrained="random"))
+    assert named.with_absolute_paths() == named

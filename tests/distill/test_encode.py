@@ -1,3 +1,5 @@
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -54,6 +56,75 @@ def test_bad_images_are_refused_or_skipped(
     assert "skipped" in capsys.readouterr().err
     assert out.with_suffix(".txt").read_text() == f"{good}\n"
     assert np.array_equal(np.load(out), load_run(run).codes("image")[[3]])
+
+
+def test_hidden_files_and_folders_named_like_images_are_passed_over(
+    run: Path, shapes: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "photos", tmp_path / "codes.npy"
+    (folder / "dir.png").mkdir(parents=True)
+    (folder / ".thumbnails").mkdir()
+    for name in ("a.png", ".b.png", ".thumbnails/c.png", "dir.png/d.png"):
+        shutil.copy(shapes.parent / "3.png", folder / name)
+    main(run, "--images", folder, "--out", out)
+    names = out.with_suffix(".txt").read_text().splitlines()
+    assert names == [str(folder / "a.png"), str(folder / "dir.png/d.png")]
+
+
+def test_existing_results_are_refused_or_replaced(
+    run: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes, out = tmp_path / "notes.txt", tmp_path / "notes.npy"
+    notes.write_text("a red ellipse\n")
+    images = (run, "--images", shapes.parent / "3.png", "--out", out)
+    with pytest.raises(SystemExit) as caught:
+        main(*images)
+    assert caught.value.code == 2
+    assert f"out: expected a new file, got the existing {notes};" in capsys.readouterr().err
+    assert notes.read_text() == "a red ellipse\n"
+    main(run, "--texts", notes, "--out", out)
+    with pytest.raises(SystemExit):
+        main(run, "--texts", notes, "--out", out)
+    main(*images, "--overwrite")
+    assert notes.read_text() == f"{shapes.parent / '3.png'}\n"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])
+def test_names_that_cannot_be_listed_leave_nothing(
+    run: Path, shapes: Path, tmp_path: Path, name: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    try:
+        shutil.copy(os.fsencode(shapes.parent / "3.png"), os.fsencode(folder) + b"/" + name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    for images in (folder, next(folder.iterdir())):
+        with pytest.raises(SystemExit) as caught:
+            main(run, "--images", images, "--out", tmp_path / "codes.npy")
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert "images: expected file names in UTF-8 without line breaks" in error
+        assert error.count("\n") == 1
+    assert {f.name for f in tmp_path.iterdir()} == {"run", "photos"}
+
+
+def test_a_full_disk_leaves_no_list_without_codes(
+    run: Path,
+    shapes: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "codes.npy")
+
+    monkeypatch.setattr(encode, "write_array", full)
+    with pytest.raises(SystemExit) as caught:
+        main(run, "--images", shapes.parent / "3.png", "--out", tmp_path / "codes.npy")
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.endswith("error: codes.npy: No space left on device\n")
+    assert [f.name for f in tmp_path.iterdir()] == ["run"]
 
 
 @pytest.mark.parametrize(

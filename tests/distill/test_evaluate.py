@@ -1,9 +1,14 @@
 """The evaluation command: tables, metrics.json, several seeds."""
 
+import json
+import shutil
+
 import pytest
 
 from distill import evaluate
 from distill.evaluation import Evaluation
+from distill.report import write_report
+from distill.retriever import Retriever
 
 
 def test_one_run(run, capsys):
@@ -53,3 +58,59 @@ def test_misuse(run, tmp_path, capsys):
             evaluate.main(arguments)
         assert caught.value.code == 2
         assert "Traceback" not in capsys.readouterr().err
+
+
+def test_user_text_is_no_markup(run, capsys):
+    named = run.rename(run.parent / "[red]x:dog:")
+    evaluate.main([str(named), "--report"])
+    printed = capsys.readouterr().out.replace("\n", "")
+    assert printed.count("[red]x:dog:") == 2
+
+
+def change_labels(run, shapes, tmp_path):
+    """Point the run to a copy of its dataset with the labels of two items exchanged."""
+    lines = [json.loads(line) for line in shapes.read_text().splitlines()]
+    lines[0]["labels"], lines[1]["labels"] = lines[1]["labels"], lines[0]["labels"]
+    for line in lines:
+        line["image"] = str(shapes.parent / line["image"])
+    changed = tmp_path / "changed.jsonl"
+    changed.write_text("\n".join(map(json.dumps, lines)))
+    config = (run / "config.toml").read_text()
+    assert str(shapes) in config
+    (run / "config.toml").write_text(config.replace(str(shapes), str(changed)))
+
+
+def test_a_changed_dataset_is_refused(run, shapes, tmp_path, capsys):
+    change_labels(run, shapes, tmp_path)
+    before = (run / "metrics.json").read_text()
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main([str(run)])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: dataset: expected ")
+    assert (run / "metrics.json").read_text() == before
+    with pytest.raises(ValueError, match=r"^dataset: expected "):
+        write_report(run, tmp_path / "report.html")
+    with pytest.raises(ValueError, match=r"^dataset: expected "):
+        Retriever.load(run)
+
+
+@pytest.mark.parametrize("damage", ["missing", "codes"])
+def test_nothing_is_written_when_one_run_is_wrong(run, tmp_path, capsys, damage):
+    other = tmp_path / "other"
+    if damage == "codes":
+        shutil.copytree(run, other)
+        (other / "codes" / "text.npy").unlink()
+    (run / "metrics.json").unlink()
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main([str(run), str(other)])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.startswith("error: run: expected ")
+    assert not (run / "metrics.json").exists()
+
+
+def test_the_label_share_of_the_texts_is_reported(run, capsys):
+    evaluate.main([str(run), "--report"])
+    share = "100.0 % of the texts contain one of their labels"
+    assert share in " ".join(capsys.readouterr().out.split())
+    assert share in (run / "report.html").read_text()
+    assert share in Evaluation.from_json((run / "metrics.json").read_text()).protocol

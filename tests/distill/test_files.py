@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill import checkpoint
+from distill import checkpoint, run_folder
 from distill.config import EncoderConfig, TrainConfig
 from distill.encoders import load_encoder, text_features
 from distill.files import write_text, write_whole
@@ -49,11 +49,11 @@ def test_every_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
     encoder = load_encoder(EncoderConfig(teacher="tiny", pretrained="random"))
     codes = np.zeros((3, 2), np.uint8)
     tensors = {"image.w": torch.zeros(3)}
-    run = checkpoint.start_run(TrainConfig(run=tmp_path / "run"))
+    run = run_folder.start_run(TrainConfig(run=tmp_path / "run"))
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr("tempfile.mkstemp", on_a_full_disk)
     for write in (
-        lambda: checkpoint.start_run(TrainConfig(run=tmp_path / "other")),
+        lambda: run_folder.start_run(TrainConfig(run=tmp_path / "other")),
         lambda: checkpoint.save_codes(run, "image", codes, codes.astype(np.float32)),
         lambda: checkpoint.save_weights(run, checkpoint.Weights({}, tensors)),
         lambda: checkpoint.save_checkpoint(run, tensors),

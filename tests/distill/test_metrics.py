@@ -1,6 +1,7 @@
 """Metrics against slow references in plain NumPy, which know nothing of the project."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -281,5 +282,89 @@ def test_other_arguments_are_checked():
         metrics.mean_average_precision_from_scores(np.ones((2, 5), int), *labels)
     with pytest.raises(ValueError, match=r"^scores: expected numbers, got NaN; "):
         metrics.mean_average_precision_from_scores(np.full((2, 5), np.nan), *labels)
-    with pytest.raises(ValueError, match=r"^query_labels: expected \(1, n_labels\), got"):
+    with pytest.raises(ValueError, match=r"^query_labels: expected \(at least 1, n_labels\), got"):
         metrics.chance_level(np.ones((0, 1)), labels[1])
+
+
+MEASURED = {
+    "map": metrics.mean_average_precision,
+    "tie average": lambda *args: metrics.mean_average_precision(*args, ties="average"),
+    "relevant": lambda *args: metrics.mean_average_precision(*args, top=9, cutoff="relevant"),
+    "curve": metrics.precision_recall_by_radius,
+    "lookup": metrics.lookup,
+    "precision": lambda *args: metrics.precision_at(*args, n=10),
+    "chance": lambda *args: metrics.chance_level(*args[2:]),
+}
+
+
+@pytest.mark.parametrize("metric", MEASURED.values(), ids=list(MEASURED))
+@pytest.mark.parametrize(
+    ("n_queries", "n_codes", "n_labels"), [(2000, 50, 2), (200, 2000, 300), (2000, 12, 200)]
+)
+def test_memory_is_bounded(metric, n_queries, n_codes, n_labels, monkeypatch):
+    monkeypatch.setattr(arguments, "BLOCK_PAIRS", 1 << 15)
+    monkeypatch.setattr(arguments, "TILE_CELLS", 1 << 13)
+    query_codes = np.random.default_rng(0).integers(0, 256, (n_queries, 64), dtype=np.uint8)
+    db_codes = query_codes[0] ^ np.arange(n_codes, dtype=np.uint8)[:, None]
+    # Everything is relevant: the most that an average precision can take.
+    labels = np.ones((n_queries, n_labels), np.uint8), np.ones((n_codes, n_labels), np.uint8)
+    tracemalloc.start()
+    metric(query_codes, db_codes, *labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 62 * arguments.BLOCK_PAIRS + 16 * n_queries + 50_000
+
+
+@given(problems(), st.sampled_from([1, 3, 1 << 20]))
+def test_tiles_of_labels_change_nothing(problem, tile_cells):
+    *_, query_labels, db_labels = problem
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(arguments, "TILE_CELLS", tile_cells)
+        shared = arguments.share_a_label(query_labels, db_labels)
+    assert (shared == (query_labels.astype(int) @ db_labels.T.astype(int) > 0)).all()
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        torch.ones(5, 2, dtype=torch.bfloat16),
+        torch.ones(5, 2).to_sparse(),
+        [[0, 1], [1]],
+        np.array([["a", "b"]] * 5),
+        None,
+    ],
+    ids=["bfloat16", "sparse", "ragged", "texts", "none"],
+)
+def test_labels_and_scores_numpy_cannot_hold(labels):
+    sentence = r"^{}: expected a dense array of numbers.*, got .+; convert it to a dense [^\n]+$"
+    query_codes, db_codes, query_labels, _ = golden()
+    for call in (
+        lambda: metrics.mean_average_precision(query_codes, db_codes, query_labels, labels),
+        lambda: metrics.chance_level(query_labels, labels),
+    ):
+        with pytest.raises(TypeError, match=sentence.format("db_labels")):
+            call()
+    with pytest.raises(TypeError, match=sentence.format("scores")):
+        metrics.mean_average_precision_from_scores(labels, query_labels, query_labels)
+
+
+def test_none_for_an_array():
+    query_codes, _, query_labels, db_labels = golden()
+    with pytest.raises(ValueError, match=r"^db_codes: expected a uint8 array .+ got NoneType; "):
+        metrics.precision_at(query_codes, None, query_labels, db_labels, n=1)
+    with pytest.raises(TypeError, match=r"^query_labels: expected a dense array .+ NoneType; "):
+        metrics.chance_level(None, db_labels)
+
+
+def test_average_precision_checks_its_arguments():
+    relevant = np.array([[True, False]])
+    with pytest.raises(
+        ValueError, match=r"^relevant: expected bool \(n_queries, depth\), got bool"
+    ):
+        metrics.average_precision(relevant[0])
+    with pytest.raises(ValueError, match=r"^relevant: expected bool .+, got float64 \(1, 2\); "):
+        metrics.average_precision(relevant.astype(float))
+    with pytest.raises(ValueError, match=r"^top: expected at least 1, got 0; "):
+        metrics.average_precision(relevant, top=0)
+    with pytest.raises(ValueError, match=r"^cutoff: expected 'rank' or 'relevant', got 'both'; "):
+        metrics.average_precision(relevant, cutoff="both")

@@ -93,3 +93,8 @@ def test_codes_of_another_dataset(run):
     np.save(run / "codes" / "image.npy", codes)
     with pytest.raises(ValueError, match=r"^codes: expected 48 image codes .+, got 47; "):
         Retriever.load(run)
+
+
+def test_text_that_is_no_unicode(retriever):
+    with pytest.raises(ValueError, match=r"^text: expected Unicode, got 'a.udcff' .+; [^\n]+$"):
+        retriever.search_text("a\udcff")

@@ -21,7 +21,7 @@ def fails(capsys, *arguments):
 
 def test_text(run, capsys):
     search.main([str(run), "--text", "a red ellipse", "-k", "4"])
-    page = run / "searches" / "a-red-ellipse-images.html"
+    (page,) = (run / "searches").glob("a-red-ellipse-images-????????.html")
     printed = capsys.readouterr().out
     assert str(page) in printed.replace("\n", "")
     assert len(re.findall(r"\d+\.png", printed)) == 4
@@ -43,7 +43,24 @@ def test_image_against_texts(run, shapes, tmp_path, capsys):
 def test_markup_in_a_query_is_shown_as_it_is(run, capsys):
     search.main([str(run), "--text", "[bold] & <b>"])
     assert "[bold] & <b>" in capsys.readouterr().out
-    assert "[bold] &amp; &lt;b&gt;" in (run / "searches" / "bold-b-images.html").read_text()
+    (page,) = (run / "searches").glob("bold-b-images-*.html")
+    assert "[bold] &amp; &lt;b&gt;" in page.read_text()
+
+
+def test_pages_of_any_query_have_names_of_their_own(run, shapes):
+    for text in ("red!", "red?", "red!", "🟥", "\U00020000" * 60, "x" * 300):
+        search.main([str(run), "--text", text])
+    assert len(list((run / "searches").iterdir())) == 5
+    search.main([str(run), "--image", str(shapes.parent / "0.png")])
+    search.main([str(run), "--text", "0.png"])
+    assert len(list((run / "searches").iterdir())) == 7
+
+
+def test_a_picture_whose_name_is_no_unicode(run, shapes, tmp_path):
+    copy = tmp_path / "a\udcff.png"
+    copy.write_bytes((shapes.parent / "0.png").read_bytes())
+    search.main([str(run), "--image", str(copy)])
+    assert len(list((run / "searches").iterdir())) == 1
 
 
 def test_misuse(run, tmp_path, capsys):
@@ -52,6 +69,7 @@ def test_misuse(run, tmp_path, capsys):
     both = fails(capsys, run, "--text", "a", "--image", "b.png")
     assert both == "error: query: expected --text or --image, got both; give one\n"
     assert "error: text: expected words" in fails(capsys, run, "--text", " ")
+    assert "error: text: expected Unicode" in fails(capsys, run, "--text", "a\udcff")
     assert "error: k: expected 1..48" in fails(capsys, run, "--text", "a", "-k", 0)
     assert "error: k: expected 1..48" in fails(capsys, run, "--text", "a", "-k", 49)
     assert "error: run: expected a run" in fails(capsys, tmp_path / "none", "--text", "a")

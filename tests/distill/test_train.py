@@ -4,17 +4,20 @@ import dataclasses
 import errno
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
 import torch
 
 import hamming
-from distill import checkpoint, train
+from distill import checkpoint, data, train
 from distill.config import (
+    PRESET_NAMES,
     DataConfig,
     EncoderConfig,
     HeadConfig,
@@ -25,7 +28,14 @@ from distill.config import (
 from distill.evaluation import Evaluation
 from distill.heads import build_heads, head_output
 
-FILES = {"config.toml", "metrics.jsonl", "metrics.json", "weights.safetensors", "checkpoint.pt"}
+FILES = {
+    "config.toml",
+    "metrics.jsonl",
+    "metrics.json",
+    "weights.safetensors",
+    "checkpoint.pt",
+    "dataset.json",
+}
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +70,7 @@ def test_a_run_folder_holds_everything(config: TrainConfig, method: str) -> None
         assert floats.shape == (len(dataset), 256 if method == "contrastive" else 20)
         expected = head_output(heads[modality], features[modality])
         assert np.array_equal(hamming.pack(expected.numpy()), codes)
+    run.check_dataset(dataset)
     scores = Evaluation.from_json(run.metrics())
     assert len(scores.directions) == 4
     assert (scores.method, scores.n_bits, scores.seed) == (method, 20, 0)
@@ -169,11 +180,10 @@ def test_a_full_disk_is_one_sentence_and_resumable(
         patched.setattr(Path, "write_bytes", full)
         with pytest.raises(SystemExit) as caught:
             train.main(["--preset", str(preset)])
-    assert caught.value.code == 2
+    assert caught.value.code == 1
     sentence = f"error: {config.run_folder}/checkpoint.pt: No space left on device\n"
     assert capsys.readouterr().err == sentence
-    left = {f.name for f in config.run_folder.iterdir()}
-    assert left == {"config.toml", "metrics.jsonl"}
+    assert not config.run_folder.exists()
     train.main(["--preset", str(preset), "--resume"])
     assert "MAP" in capsys.readouterr().out
 
@@ -186,6 +196,11 @@ def test_a_full_disk_is_one_sentence_and_resumable(
         (["--teacher", "ViT-B32"], "did you mean ViT-B-32"),
         (["--bits", "0"], "bits: expected at least 1, got 0"),
         (["--data", "manifest", "--path", "missing.jsonl"], "missing.jsonl"),
+        (["--lr", "inf"], "lr: expected a positive finite number, got inf"),
+        (["--soda.teacher.inter", "nan"], "inter: expected a finite number of at least 0, got nan"),
+        (["--soda.template", "{} {x}"], "template: expected a text with {} in it, once"),
+        (["--seed", str(2**63)], "seed: expected 0..2**63 - 1"),
+        (["--resume", "--overwrite"], "expected --resume or --overwrite, got both"),
     ],
 )
 def test_wrong_use_is_one_sentence(
@@ -200,17 +215,72 @@ def test_wrong_use_is_one_sentence(
         train.main(arguments)
     assert caught.value.code == 2
     error = capsys.readouterr().err
-    assert message in error
+    assert message in re.sub(r"[│|\s]+", " ", error)  # tyro breaks long lines in its box
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir())
 
 
-def test_help_names_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+def flags(kind: type, prefix: str = "") -> Iterator[str]:
+    """The flags of a dataclass, as tyro names them."""
+    hints = get_type_hints(kind, include_extras=True)
+    for item in dataclasses.fields(kind):
+        hint, given = hints[item.name], None
+        if get_origin(hint) is Annotated:
+            marks = get_args(hint)[1:]
+            hint, given = (
+                get_args(hint)[0],
+                next((m.name for m in marks if hasattr(m, "name")), None),
+            )
+        name = item.name if given is None else given
+        if dataclasses.is_dataclass(hint):
+            yield from flags(hint, f"{prefix}{name}." if name else prefix)
+        else:
+            yield f"--{prefix}{name}".replace("_", "-")
+
+
+def test_help_names_and_explains_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         train.main(["--help"])
     assert caught.value.code == 0
-    text = capsys.readouterr().out
-    flags = "--data --root --path --text --teacher --pretrained --cache --method --bits --seed"
-    more = "--epochs --lr --run --resume --overwrite --preset --head --soda.prompt"
-    for flag in f"{flags} {more} --soda.student.relation --contrastive.temperature".split():
-        assert flag in text
+    text = re.sub(r"[│|╭╰─\s]+", " ", capsys.readouterr().out)
+    names = list(flags(train.Command))
+    assert {"--lr", "--soda.student.relation", "--contrastive.temperature"} <= set(names)
+    for name in names:
+        assert re.search(rf"{re.escape(name)}[ ,]", text), name
+        # A flag without a help text has its default right behind its values.
+        assert not re.search(rf"{re.escape(name)}( [A-Z{{]\S*)? \(default", text), name
+    for word in (*data.NAMES, *PRESET_NAMES):
+        assert word in text, word
+
+
+def test_a_run_works_from_any_folder(
+    config: TrainConfig, shapes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shapes.parent)
+    relative = DataConfig(name="manifest", path=Path(shapes.name))
+    path = train.train(dataclasses.replace(config, data=relative))
+    monkeypatch.chdir(tmp_path)
+    loaded = checkpoint.load_run(path).config
+    assert loaded.data.path == shapes
+    assert len(train.load_dataset(loaded)) == 48
+
+
+def test_overwriting_costs_no_run_when_training_cannot_begin(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = state_of(train.train(config))
+    gone = DataConfig("manifest", path=tmp_path / "missing.jsonl")
+    with pytest.raises(train.DistillError):
+        train.train(dataclasses.replace(config, data=gone), overwrite=True)
+    assert state_of(config.run_folder) == whole
+
+    def broken(*_: object, **__: object) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(train, "fit", broken)
+    with pytest.raises(KilledError):
+        train.train(config, overwrite=True)
+    assert state_of(config.run_folder) == whole
+    with pytest.raises(KilledError):
+        train.train(dataclasses.replace(config, run=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()

@@ -113,12 +113,14 @@ def test_both_emoji_styles_show_the_same_items():
 def test_protocol_sentences():
     assert load("openclipart", text="scrubbed").protocol == (
         "openclipart (embedded, 1745 items): 250 queries against a database of 1495, of which "
-        "1345 train and 150 validate, fixed; text = title and first 80 characters of the "
-        "description, labels = tags, each item's own labels taken out of its text."
+        "1345 train and 150 validate, fixed, 0.0 % of the texts contain one of their labels; text "
+        "= title and first 80 characters of the description, labels = tags, each item's own labels "
+        "taken out of its text."
     )
     assert load("emoji").protocol == (
         "emoji (embedded, 885 items): 150 queries against a database of 735, of which 661 train "
-        "and 74 validate, fixed; text = name, label = Unicode subgroup."
+        "and 74 validate, fixed, 6.1 % of the texts contain one of their labels; text = name, "
+        "label = Unicode subgroup."
     )
 
 

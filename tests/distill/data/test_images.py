@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.data.images import FileImages, MemoryImages, decode, unreadable
+from distill.data.images import FileImages, MemoryImages, decode, to_rgb, unreadable
 from distill.types import DistillError
 
 Draw = Callable[..., bytes]
@@ -37,6 +37,12 @@ def test_transparency_becomes_white(mode: str):
     pixels = np.asarray(decode(encode(image.convert(mode)), "x"))
     assert (pixels[:2] == 0).all()
     assert (pixels[2:] == 255).all()
+
+
+def test_a_palette_with_transparent_colours_becomes_white():
+    image = Image.new("P", (1, 1))
+    image.putpalette([0, 0, 0, 0], "RGBA")
+    assert to_rgb(image).getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_half_transparent_is_blended():

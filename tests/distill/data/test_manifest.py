@@ -42,7 +42,8 @@ def test_without_split_one_is_drawn(make_manifest: Make):
     }
     assert dataset.protocol == (
         "items.jsonl, 30 items: 3 queries against a database of 27, of which 24 train and 3 "
-        "validate, drawn with split seed 0; text and labels as in the file."
+        "validate, drawn with split seed 0, 0.0 % of the texts contain one of their labels; text "
+        "and labels as in the file."
     )
 
 
@@ -59,7 +60,7 @@ def test_a_split_in_the_file_is_kept(make_manifest: Make):
     for word in ("query", "train", "validation"):
         assert [words[i] for i in dataset.splits[word]] == [word] * words.count(word)
     assert len(dataset.splits["database"]) == 12
-    assert "given in the file;" in dataset.protocol
+    assert "given in the file, " in dataset.protocol
 
 
 def test_validation_is_held_out_when_the_file_has_none(make_manifest: Make):
@@ -82,9 +83,12 @@ def test_unlabelled_items_are_only_searched(make_manifest: Make):
 
 def test_scrubbed_text(make_manifest: Make):
     path = make_manifest([line(i, text="A dog by the sea") for i in range(6)])
-    assert load("manifest", path=path).texts[0] == "A dog by the sea"
+    full = load("manifest", path=path)
+    assert full.texts[0] == "A dog by the sea"
+    assert "100.0 % of the texts contain one of their labels; " in full.protocol
     dataset = load("manifest", path=path, text="scrubbed")
     assert dataset.texts[:3] == ("A by the sea", "A by the", "A dog by the")
+    assert "0.0 % of the texts contain one of their labels; " in dataset.protocol
     assert dataset.protocol.endswith("each item's own labels taken out of its text.")
 
 
@@ -115,6 +119,10 @@ BAD_LINES = [
     ({"image": "a.png"}, 'expected the keys image, text, labels, got no "text", "labels"; add it'),
     (line(1, image=3), '"image": expected a string, got a number'),
     (line(1, image=""), '"image": expected a file name, got ""; name the picture'),
+    (
+        json.dumps(line(1, image="a\0.png")),
+        '"image": expected a file name, got one with U+0000; correct it',
+    ),
     (line(1, text=None), '"text": expected a string, got null'),
     (line(1, text="\ud800"), '"text": expected Unicode text, got half a surrogate pair'),
     (line(1, labels="dog"), '"labels": expected a list of strings, got a string'),

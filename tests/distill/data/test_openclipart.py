@@ -55,8 +55,9 @@ def test_the_full_set(make_clipart: Make):
     }
     assert dataset.protocol == (
         "openclipart (full, 460 items): 400 queries against a database of 60, of which 54 train "
-        "and 6 validate, drawn with split seed 0; text = title and first 80 characters of the "
-        "description, labels = tags of at least 20 items."
+        "and 6 validate, drawn with split seed 0, 0.0 % of the texts contain one "
+        "of their labels; text = title and first 80 characters of the description, labels = "
+        "tags of at least 20 items."
     )
     assert load("openclipart", root=str(root)).fingerprint == dataset.fingerprint
     assert load("openclipart", root=root, split_seed=5).fingerprint != dataset.fingerprint

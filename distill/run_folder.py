@@ -1,0 +1,119 @@
+"""How a run folder begins: made anew, taken up again, or put in the place of an older run."""
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distill.checkpoint import CHECKPOINT, CODES, CONFIG, DATASET, METRICS, RECORDS, WEIGHTS, Run
+from distill.config import TrainConfig, config_to_toml, differing_keys, load_config
+from distill.files import write_text
+from distill.types import DistillError
+
+
+@contextmanager
+def training(
+    config: TrainConfig, *, resume: bool = False, overwrite: bool = False
+) -> Iterator[Run]:
+    """`start_run` for the time of a training, so that a failure costs no finished run.
+
+    A run that is overwritten lies aside as .NAME.old until the new one is finished. A new run that
+    fails before its first checkpoint is removed, and the old one is in its place again.
+    """
+    check_run(config, resume=resume, overwrite=overwrite)
+    path = config.run_folder
+    old = _aside(path)
+    exists = _is_run(path)
+    if exists and overwrite and not old.exists():
+        path.rename(old)
+    try:
+        yield _make(config, resume=resume)
+    except BaseException:
+        if not (resume and exists) and not (path / CHECKPOINT).is_file():
+            shutil.rmtree(path, ignore_errors=True)
+            _restore(path)
+        raise
+    if _is_run(old):
+        shutil.rmtree(old)
+
+
+def check_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Refuse what `start_run` would refuse, before the work that comes ahead of it.
+
+    Raises:
+        DistillError: the folder exists, or holds another configuration.
+    """
+    path = config.run_folder
+    _restore(path)
+    if resume and overwrite:
+        raise DistillError("run: expected --resume or --overwrite, got both; leave one out")
+    if not _is_run(path):
+        if path.exists() and (not path.is_dir() or set(path.iterdir()) - set(_leftovers(path))):
+            raise DistillError(f"run: expected a new folder or a run, got {path}; choose another")
+    elif resume:
+        _check_same(config, load_config(path / CONFIG), path)
+    elif not overwrite:
+        raise DistillError(
+            f"run: expected a new folder, got the existing run {path}; "
+            "give --resume, --overwrite or another --run"
+        )
+    elif path.is_symlink():
+        raise DistillError(f"run: expected a folder to overwrite, got the link {path}; remove it")
+
+
+def start_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Run:
+    """Make the run folder, or take up an existing one.
+
+    Args:
+        config: is written to the folder.
+        resume: an existing run of the same configuration is wanted or, if none exists, a new one.
+        overwrite: an existing run is deleted; a folder that is no run never is.
+
+    Raises:
+        DistillError: the folder exists, or holds another configuration.
+    """
+    check_run(config, resume=resume, overwrite=overwrite)
+    return _make(config, resume=resume)
+
+
+def _make(config: TrainConfig, *, resume: bool) -> Run:
+    path = config.run_folder
+    for file in _leftovers(path):
+        file.unlink()
+    if not (resume and _is_run(path)):
+        if _is_run(path):
+            shutil.rmtree(path)
+        write_text(path / CONFIG, config_to_toml(config))
+    return Run(path, config)
+
+
+def _is_run(path: Path) -> bool:
+    return (path / CONFIG).is_file()
+
+
+def _aside(path: Path) -> Path:
+    path = path.absolute()
+    return path.with_name(f".{path.name}.old")
+
+
+def _restore(path: Path) -> None:
+    """Put back a run that was to be replaced by one that never came to be."""
+    if not path.exists() and _is_run(_aside(path)):
+        _aside(path).rename(path)
+
+
+def _leftovers(path: Path) -> list[Path]:
+    """Temporary files of a training that was killed while it wrote."""
+    names = "|".join(map(re.escape, (CONFIG, RECORDS, METRICS, WEIGHTS, CHECKPOINT, DATASET)))
+    temporary = re.compile(rf"\.({names}|.+\.npy)\.[a-z0-9_]{{8}}")
+    found = [*path.glob(".*"), *path.glob(f"{CODES}/.*")]
+    return [file for file in found if temporary.fullmatch(file.name) and file.is_file()]
+
+
+def _check_same(config: TrainConfig, other: TrainConfig, path: Path) -> None:
+    if keys := differing_keys(config, other):
+        raise DistillError(
+            f"resume: expected the configuration of {path}, got other values of "
+            f"{', '.join(keys)}; repeat the run's own settings or choose another --run"
+        )

@@ -1,0 +1,124 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from distill import checkpoint, run_folder
+from distill.config import HeadConfig, TrainConfig
+from distill.types import DistillError
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    return TrainConfig(run=tmp_path / "run", bits=16)
+
+
+def test_an_existing_run_is_refused_or_replaced_or_taken_up(config: TrainConfig) -> None:
+    run = run_folder.start_run(config)
+    (run.path / "metrics.json").write_text("{}")
+    with pytest.raises(DistillError, match="give --resume, --overwrite or another --run"):
+        run_folder.start_run(config)
+    assert run_folder.start_run(config, resume=True) == run
+    assert (run.path / "metrics.json").exists()
+    run_folder.start_run(config, overwrite=True)
+    assert not (run.path / "metrics.json").exists()
+
+
+def test_a_folder_that_is_no_run_is_never_touched(config: TrainConfig) -> None:
+    folder = config.run_folder
+    folder.mkdir()
+    run_folder.start_run(config)  # an empty folder is as good as none
+    (folder / "config.toml").unlink()
+    (folder / "thesis.tex").write_text("precious")
+    for flags in ({}, {"resume": True}, {"overwrite": True}):
+        with pytest.raises(DistillError, match="run: expected a new folder or a run"):
+            run_folder.start_run(config, **flags)
+        with (
+            pytest.raises(DistillError, match="run: expected a new folder or a run"),
+            run_folder.training(config, **flags),
+        ):
+            pass
+    assert (folder / "thesis.tex").read_text() == "precious"
+
+
+def test_another_configuration_is_refused_by_its_keys(config: TrainConfig) -> None:
+    run_folder.start_run(config)
+    other = dataclasses.replace(config, bits=32, head=HeadConfig(hidden=9))
+    message = r"got other values of bits, head\.hidden; repeat the run's own settings"
+    with pytest.raises(DistillError, match=message):
+        run_folder.start_run(other, resume=True)
+    assert checkpoint.load_run(config.run_folder).config == config
+
+
+class KilledError(Exception):
+    pass
+
+
+def fail(config: TrainConfig, *, saved: bool = False, **flags: bool) -> None:
+    """Begin a training that dies before or after its first checkpoint."""
+
+    def begin() -> None:
+        with run_folder.training(config, **flags) as run:
+            if saved:
+                checkpoint.save_checkpoint(run, {})
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        begin()
+
+
+def test_a_failure_before_the_first_checkpoint_leaves_nothing(config: TrainConfig) -> None:
+    fail(config)
+    assert not list(config.run_folder.parent.iterdir())
+    fail(config, saved=True)
+    assert config.run_folder.is_dir()
+    fail(config, resume=True)
+    assert (config.run_folder / checkpoint.CHECKPOINT).is_file()
+
+
+def test_an_overwritten_run_is_kept_until_the_new_one_is_finished(config: TrainConfig) -> None:
+    run = run_folder.start_run(config)
+    checkpoint.save_metrics(run, '"old"')
+    fail(config, overwrite=True)
+    assert run.metrics() == '"old"'
+    fail(config, overwrite=True, saved=True)
+    fail(config, overwrite=True)
+    assert run.metrics() == '"old"'
+    with run_folder.training(config, overwrite=True):
+        checkpoint.save_metrics(run, '"new"')
+    assert run.metrics() == '"new"'
+    assert list(config.run_folder.parent.iterdir()) == [config.run_folder]
+
+
+def test_a_run_that_was_only_laid_aside_comes_back(config: TrainConfig) -> None:
+    run = run_folder.start_run(config)
+    run.path.rename(run.path.with_name(".run.old"))  # killed before the new run's first file
+    with pytest.raises(DistillError, match="got the existing run"):
+        run_folder.check_run(config)
+    assert checkpoint.load_run(run.path) == run
+
+
+def test_resume_and_overwrite_exclude_each_other(config: TrainConfig) -> None:
+    run_folder.start_run(config)
+    with pytest.raises(DistillError, match="expected --resume or --overwrite, got both"):
+        run_folder.start_run(config, resume=True, overwrite=True)
+
+
+def test_temporary_files_of_a_killed_run_are_cleared(config: TrainConfig) -> None:
+    folder = config.run_folder
+    folder.mkdir()
+    (folder / ".config.toml.abcd_123").write_text("half")
+    run = run_folder.start_run(config)
+    (folder / "codes").mkdir()
+    for name in (".checkpoint.pt.abcd_123", "codes/.image.npy.abcd_123", ".notes"):
+        (folder / name).write_text("half")
+    run_folder.start_run(config, resume=True)
+    left = {file.name for file in run.path.rglob("*") if file.is_file()}
+    assert left == {"config.toml", ".notes"}
+
+
+def test_a_link_to_a_run_is_not_overwritten(config: TrainConfig, tmp_path: Path) -> None:
+    run_folder.start_run(dataclasses.replace(config, run=tmp_path / "elsewhere"))
+    config.run_folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DistillError, match="run: expected a folder to overwrite, got the link"):
+        run_folder.check_run(config, overwrite=True)
