@@ -108,7 +108,7 @@ def available_memory() -> int | None:
 def extension() -> dict[str, str]:
     """Which compiled file was measured: a commit does not say it, a digest does."""
     path = Path(hamming._core.__file__)
-    return {"path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def build() -> dict | None:
