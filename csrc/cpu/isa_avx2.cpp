@@ -71,6 +71,7 @@ struct Avx2Lanes {
   }
 
   static inline void append(const Group& group, unsigned bits, std::int64_t first, Hit* out) {
+    if (bits == 0) return;
     alignas(32) std::uint32_t lanes[kGroup];
     store(group, lanes);
     for (; bits != 0; bits &= bits - 1) {

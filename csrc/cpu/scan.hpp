@@ -58,10 +58,10 @@ template <class Lanes, class Codes, class Sink>
   Hit* const hits = room_for_hits(sink, scratch);
   std::int64_t count = 0;
   for (std::int64_t g = 0; g < kGroups<Lanes>; ++g) {
+    // No branch on whether the group has a hit: nobody could predict it.
     const auto distances = codes.distances(block * kGroups<Lanes> + g);
     const std::uint64_t offered = candidates >> (g * Lanes::kGroup);
     const unsigned near = Lanes::below(distances, sink.limit) & static_cast<unsigned>(offered);
-    if (near == 0) continue;
     Lanes::append(distances, near, first + g * Lanes::kGroup, hits + count);
     count += __builtin_popcount(near);
   }

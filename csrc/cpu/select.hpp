@@ -17,15 +17,17 @@ inline std::uint64_t hit_distance(Hit hit) { return hit >> kIndexBits; }
 inline std::int64_t hit_index(Hit hit) { return static_cast<std::int64_t>(hit & kIndexMask); }
 
 // Keeps the hits that can still be part of the answer: all below the limit, the first ones at it.
+// Written without branches, which distances near the limit would make unpredictable.
 inline void compact(Collector& collector) {
   std::int64_t room_at_limit = collector.k - collector.below;
   std::int64_t kept = 0;
   for (std::int64_t i = 0; i < collector.size; ++i) {
     const Hit hit = collector.hits[i];
     const std::uint64_t distance = hit_distance(hit);
-    if (distance > collector.limit) continue;
-    if (distance == collector.limit && room_at_limit-- <= 0) continue;
-    collector.hits[kept++] = hit;
+    const bool at_limit = (distance == collector.limit) & (room_at_limit > 0);
+    room_at_limit -= at_limit;
+    collector.hits[kept] = hit;
+    kept += at_limit | (distance < collector.limit);
   }
   collector.size = kept;
 }
