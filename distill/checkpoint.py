@@ -162,7 +162,10 @@ def load_run(path: str | Path) -> Run:
     """
     path = Path(path)
     if not (path / CONFIG).is_file():
-        raise DistillError(f"run: expected a run folder with {CONFIG}, got {path}")
+        raise DistillError(
+            f"run: expected a run folder with {CONFIG}, got {path}; "
+            "train one with python -m distill.train"
+        )
     return Run(path, load_config(path / CONFIG))
 
 
