@@ -20,7 +20,7 @@
 namespace hamming {
 namespace {
 
-// Where a query reads a tile's codes: block b, group g.
+// A query and the codes of a tile: distances(g) are those of group g.
 template <class Lanes, int kWords>
 struct SlicedCodes {
   const typename Lanes::Word* words;

@@ -10,8 +10,8 @@ from .. import _core
 from ..layout import BitOrder, RadiusResult, TopK
 
 # Tile: half of a common 32-48 KB L1, so that queries and histograms fit beside it. Block: candidate
-# memory of one block of queries. Threads: about 0.1 ms of work, several times what starting one
-# costs.
+# memory of one block of queries. Rows in place: up to two queries, measured at 128-1024 bits on
+# Zen 5. Threads: too eager below N=1e5 for one query (bench/results/latency-2threads.json).
 TUNING = _core.Tuning(
     tile_bytes=16 * 1024,
     buffer_extra=0,
