@@ -25,6 +25,11 @@ constexpr Hit kIndexMask = (Hit{1} << kIndexBits) - 1;
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kHitRoom = kBlock + 8;
 
+// Tiles hold a multiple of so many codes: the longest run that an instruction set tests at once.
+constexpr std::int64_t kTileUnit = 128;
+
+constexpr std::int64_t kAnyQueries = INT64_MAX;
+
 // The consecutive rows [begin, end) of a database against a block of queries.
 struct Shard {
   CodesView db;
@@ -34,21 +39,24 @@ struct Shard {
   const std::uint64_t* query_words;  // (n_queries, n_words), zero-padded
   std::int64_t n_queries;
   std::int64_t n_words;      // 64-bit words per code
-  std::uint64_t* tile;       // 64-byte-aligned scratch, tile_codes * n_words words
+  std::uint64_t* tile;       // 64-byte-aligned scratch for tile_codes codes
   std::uint64_t* tile_mask;  // tile_codes / 64 words
-  std::int64_t tile_codes;   // a multiple of 64
-  bool rows;                 // read rows where they are instead of slicing them into tiles
+  std::int64_t tile_codes;   // a multiple of kTileUnit
+  bool rows;                 // read rows where they are instead of copying them into tiles
 };
 
 // Top-k of one query over one shard: accept only distances below `limit`, append in index order.
+// The limit is lowered when `count_at` hits have been appended, not at each.
 struct Collector {
   Hit* hits;
   std::int64_t size;
   std::int64_t capacity;    // at least k + kHitRoom
-  std::int64_t* histogram;  // accepted hits per distance, 8 * n_bytes + 2 entries
+  std::int64_t* histogram;  // counted hits per distance, 8 * n_bytes + 2 entries
   std::int64_t k;
-  std::int64_t below;   // accepted hits with distance < limit; fewer than k
-  std::uint64_t limit;  // the k-th distance so far, or one more than the largest distance
+  std::int64_t counted;   // hits[0, counted) have been counted
+  std::int64_t count_at;  // the size at which the others will be
+  std::int64_t below;     // counted hits with distance < limit; fewer than k
+  std::uint64_t limit;    // the k-th distance so far, or one more than the largest distance
 };
 
 // Radius search of one query over one shard. Counting fills `per_distance`; filling reads it as the
@@ -95,7 +103,9 @@ struct RescoreArgs {
 // merging belong to the callers (topk.cpp, radius.cpp, ...), which are compiled for any CPU.
 struct Backend {
   const char* name;
-  bool (*has_rows)(std::int64_t n_bytes);  // whether it can scan rows of this width in place
+  // Up to so many queries, rows of this width are better read in place; 0 where they cannot be.
+  std::int64_t (*rows_queries)(std::int64_t n_bytes);
+  std::int64_t (*tile_code_bytes)(std::int64_t n_bytes);  // of a code in a tile
   void (*scan_topk)(const Shard& shard, Collector* collectors);
   void (*scan_radius)(const Shard& shard, RadiusSink* sinks);
   void (*distance)(const Shard& shard, std::int32_t* out);  // out: (n_queries, db.n_codes)

@@ -15,9 +15,8 @@ template <class Isa>
 constexpr Backend make_backend(const char* name) {
   return Backend{
       name,
-      [](std::int64_t n_bytes) {
-        return n_bytes <= 4 ? Isa::Narrow::has_rows(n_bytes) : Isa::Wide::has_rows(n_bytes);
-      },
+      Isa::rows_queries,
+      Isa::tile_code_bytes,
       [](const Shard& shard, Collector* collectors) { scan<Isa>(shard, collectors); },
       [](const Shard& shard, RadiusSink* sinks) { scan<Isa>(shard, sinks); },
       [](const Shard& shard, std::int32_t* out) { scan_distances<Isa>(shard, out); },

@@ -1,62 +1,161 @@
-// AVX2: the byte counts of both nibbles come from one 16-entry table (Mula's method); bytes add up
-// over the words of a code and are summed once at the end.
+// AVX2 has no popcount. Tiles are counted in planes of nibbles, rows in place by the byte counts of
+// both nibbles from one 16-entry table (Mula's method), summed once at the end.
 #include <immintrin.h>
 
 #include "backend_impl.hpp"
+#include "planes.hpp"
+#include "scalar.hpp"
 
 namespace hamming {
 namespace {
 
-struct Avx2Lanes {
-  using Word = std::uint64_t;
+inline __m256i load(const void* address) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(address));
+}
+
+// Bits set in each of the 16 nibbles.
+inline __m256i nibble_counts() {
+  return _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
+                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+}
+
+// kDistances[q][v]: bits in which the nibbles q and v differ.
+struct NibbleDistances {
+  alignas(16) std::uint8_t of[16][16];
+};
+
+constexpr NibbleDistances nibble_distances() {
+  NibbleDistances found{};
+  for (int q = 0; q < 16; ++q) {
+    for (int v = 0; v < 16; ++v) {
+      for (int bits = q ^ v; bits != 0; bits &= bits - 1) ++found.of[q][v];
+    }
+  }
+  return found;
+}
+
+constexpr NibbleDistances kNibbleDistances = nibble_distances();
+
+// 32 codes to a vector of bytes (planes.hpp), counted nibble by nibble in the query's own tables.
+struct Avx2Planes {
+  static constexpr int kLanes = 32;
+  static constexpr int kPlanes = 2;
+  using Bytes = __m256i;
+  struct Shorts {
+    __m256i low;   // codes 0..7 and 16..23, as unpacking leaves them
+    __m256i high;  // codes 8..15 and 24..31
+  };
+
+  class ByteQuery {
+   public:
+    explicit ByteQuery(std::uint8_t byte) : low_(table(byte & 15)), high_(table(byte >> 4)) {}
+    inline Bytes count(const std::uint8_t* planes, std::int64_t stride) const {
+      return _mm256_add_epi8(_mm256_shuffle_epi8(low_, load(planes)),
+                             _mm256_shuffle_epi8(high_, load(planes + stride)));
+    }
+
+   private:
+    static inline __m256i table(int nibble) {
+      const void* row = kNibbleDistances.of[nibble];
+      return _mm256_broadcastsi128_si256(_mm_load_si128(static_cast<const __m128i*>(row)));
+    }
+    __m256i low_, high_;
+  };
+
+  static inline Bytes zero() { return _mm256_setzero_si256(); }
+  static inline Shorts zero_shorts() { return {zero(), zero()}; }
+  static inline Bytes add(Bytes a, Bytes b) { return _mm256_add_epi8(a, b); }
+  static inline Shorts widen_add(const Shorts& sums, Bytes bytes) {
+    return {_mm256_add_epi16(sums.low, _mm256_unpacklo_epi8(bytes, zero())),
+            _mm256_add_epi16(sums.high, _mm256_unpackhi_epi8(bytes, zero()))};
+  }
+
+  static inline Bytes min(Bytes a, Bytes b) { return _mm256_min_epu8(a, b); }
+  static inline Shorts min(const Shorts& a, const Shorts& b) {
+    return {_mm256_min_epu16(a.low, b.low), _mm256_min_epu16(a.high, b.high)};
+  }
+
+  // AVX2 has no unsigned comparison: x >= limit where the larger of both is x.
+  static inline unsigned below(Bytes sums, std::uint64_t limit) {
+    const __m256i limits = _mm256_set1_epi8(static_cast<char>(limit));
+    return ~sign_bits(_mm256_cmpeq_epi8(_mm256_max_epu8(sums, limits), sums));
+  }
+  static inline unsigned below(const Shorts& sums, std::uint64_t limit) {
+    const __m256i limits = _mm256_set1_epi16(static_cast<short>(limit));
+    const __m256i low = _mm256_cmpeq_epi16(_mm256_max_epu16(sums.low, limits), sums.low);
+    const __m256i high = _mm256_cmpeq_epi16(_mm256_max_epu16(sums.high, limits), sums.high);
+    return ~sign_bits(_mm256_packs_epi16(low, high));
+  }
+
+  static inline void store(Bytes sums, std::uint16_t* out) {
+    store_ordered(_mm256_cvtepu8_epi16(_mm256_castsi256_si128(sums)),
+                  _mm256_cvtepu8_epi16(_mm256_extracti128_si256(sums, 1)), out);
+  }
+  static inline void store(const Shorts& sums, std::uint16_t* out) {
+    store_ordered(_mm256_permute2x128_si256(sums.low, sums.high, 0x20),
+                  _mm256_permute2x128_si256(sums.low, sums.high, 0x31), out);
+  }
+
+  using Half = __m128i;
+  static inline Half load_pair(const void* first, const void* second) {
+    return _mm_unpacklo_epi64(_mm_loadl_epi64(static_cast<const __m128i*>(first)),
+                              _mm_loadl_epi64(static_cast<const __m128i*>(second)));
+  }
+  static inline Half zip_low(Half a, Half b) { return _mm_unpacklo_epi8(a, b); }
+  static inline Half zip_high(Half a, Half b) { return _mm_unpackhi_epi8(a, b); }
+  static inline void store_planes(Half bytes, std::uint8_t* out, std::int64_t stride) {
+    const __m128i nibble = _mm_set1_epi8(15);
+    const __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), nibble);
+    _mm_store_si128(reinterpret_cast<__m128i*>(out), _mm_and_si128(bytes, nibble));
+    _mm_store_si128(reinterpret_cast<__m128i*>(out + stride), high);
+  }
+
+ private:
+  static inline unsigned sign_bits(__m256i lanes_i8x32) {
+    return static_cast<unsigned>(_mm256_movemask_epi8(lanes_i8x32));
+  }
+  static inline void store_ordered(__m256i low, __m256i high, std::uint16_t* out) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out), low);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(out + 16), high);
+  }
+};
+
+// The database's own rows, eight to a group.
+template <int kWords>
+class Avx2Rows {
+ public:
   static constexpr int kGroup = 8;
+  static constexpr int kRun = 64;
+  static constexpr int kQueries = 1;
   struct Group {
     __m256i low;   // distances of codes 0..3, 64 bits each
     __m256i high;  // of codes 4..7
   };
 
-  template <int kWords>
-  static inline Group sliced(const Word* words, const Word* query, std::int64_t n_words) {
-    const std::int64_t count = kWords != 0 ? kWords : n_words;
-    const __m256i zero = _mm256_setzero_si256();
-    Group group{zero, zero};
-    for (std::int64_t begin = 0; begin < count; begin += kRun) {
-      const std::int64_t end = count - begin < kRun ? count : begin + kRun;
-      __m256i low_u8x32 = zero, high_u8x32 = zero;
-      for (std::int64_t w = begin; w < end; ++w) {
-        const __m256i word = _mm256_set1_epi64x(static_cast<long long>(query[w]));
-        const Word* codes = words + w * kGroup;
-        low_u8x32 = _mm256_add_epi8(low_u8x32, byte_counts(_mm256_xor_si256(load(codes), word)));
-        high_u8x32 =
-            _mm256_add_epi8(high_u8x32, byte_counts(_mm256_xor_si256(load(codes + 4), word)));
-      }
-      group.low = _mm256_add_epi64(group.low, _mm256_sad_epu8(low_u8x32, zero));
-      group.high = _mm256_add_epi64(group.high, _mm256_sad_epu8(high_u8x32, zero));
-    }
-    return group;
-  }
+  Avx2Rows(const Shard& shard, const void* codes, const std::uint64_t* query)
+      : codes_(static_cast<const std::uint8_t*>(codes)),
+        n_bytes_(shard.db.n_bytes),
+        query_(query),
+        n_words_(shard.n_words) {}
 
-  static bool has_rows(std::int64_t n_bytes) {
-    return n_bytes == 8 || n_bytes == 16 || n_bytes % 32 == 0;
-  }
-
-  template <int kWords>
-  static inline Group rows(const std::uint8_t* bytes, std::int64_t n_bytes, const Word* query,
-                           std::int64_t n_words) {
+  inline Group distances(std::int64_t group) const {
+    const std::uint8_t* bytes = codes_ + group * kGroup * n_bytes_;
     if constexpr (kWords == 1) {
-      const __m256i word = _mm256_set1_epi64x(static_cast<long long>(query[0]));
+      const __m256i word = _mm256_set1_epi64x(static_cast<long long>(query_[0]));
       return {counts(_mm256_xor_si256(load(bytes), word)),
               counts(_mm256_xor_si256(load(bytes + 32), word))};
     } else if constexpr (kWords == 2) {
       const __m256i words =
-          _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query)));
+          _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query_)));
       return {two_words(bytes, words), two_words(bytes + 64, words)};
     } else {
-      const std::int64_t chunks = kWords != 0 ? kWords / 4 : n_words / 4;
-      return {four_rows(bytes, n_bytes, query, chunks),
-              four_rows(bytes + 4 * n_bytes, n_bytes, query, chunks)};
+      const std::int64_t chunks = kWords != 0 ? kWords / 4 : n_words_ / 4;
+      return {four_rows(bytes, n_bytes_, query_, chunks),
+              four_rows(bytes + 4 * n_bytes_, n_bytes_, query_, chunks)};
     }
   }
+
+  inline Group least(std::int64_t run) const { return least_of_groups(*this, run); }
 
   // Distances fit in 32 bits, so the 32-bit minimum is the 64-bit one, which AVX2 lacks.
   static inline Group min(const Group& a, const Group& b) {
@@ -70,14 +169,17 @@ struct Avx2Lanes {
     return static_cast<unsigned>(low | high << 4);
   }
 
-  static inline void append(const Group& group, unsigned bits, std::int64_t first, Hit* out) {
-    if (bits == 0) return;
+  static inline std::int64_t append(const Group& group, std::uint64_t limit, unsigned candidates,
+                                    std::int64_t first, Hit* out) {
+    const unsigned near = below(group, limit) & candidates;
+    if (near == 0) return 0;
     alignas(32) std::uint32_t lanes[kGroup];
     store(group, lanes);
-    for (; bits != 0; bits &= bits - 1) {
+    for (unsigned bits = near; bits != 0; bits &= bits - 1) {
       const int i = __builtin_ctz(bits);
       *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
     }
+    return __builtin_popcount(near);
   }
 
   static inline void store(const Group& group, std::uint32_t* out) {
@@ -88,19 +190,14 @@ struct Avx2Lanes {
   }
 
  private:
-  static constexpr std::int64_t kRun = 31;  // 31 counts of at most 8 fit in a byte
-
-  static inline __m256i load(const void* address) {
-    return _mm256_loadu_si256(static_cast<const __m256i*>(address));
-  }
+  static constexpr std::int64_t kRun8 = 31;  // 31 counts of at most 8 fit in a byte
 
   static inline int sign_bits(__m256i lanes_i64x4) {
     return _mm256_movemask_pd(_mm256_castsi256_pd(lanes_i64x4));
   }
 
   static inline __m256i byte_counts(__m256i bits_u8x32) {
-    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
-                                           0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    const __m256i table = nibble_counts();
     const __m256i nibble = _mm256_set1_epi8(15);
     const __m256i low = _mm256_and_si256(bits_u8x32, nibble);
     const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bits_u8x32, 4), nibble);
@@ -123,11 +220,12 @@ struct Avx2Lanes {
     return _mm256_permute4x64_epi64(pair_sums(ab, cd), 0xd8);  // [a, c, b, d] in order
   }
 
-  static inline __m256i one_row(const std::uint8_t* row, const Word* query, std::int64_t chunks) {
+  static inline __m256i one_row(const std::uint8_t* row, const std::uint64_t* query,
+                                std::int64_t chunks) {
     const __m256i zero = _mm256_setzero_si256();
     __m256i sum = zero;
-    for (std::int64_t begin = 0; begin < chunks; begin += kRun) {
-      const std::int64_t end = chunks - begin < kRun ? chunks : begin + kRun;
+    for (std::int64_t begin = 0; begin < chunks; begin += kRun8) {
+      const std::int64_t end = chunks - begin < kRun8 ? chunks : begin + kRun8;
       __m256i sum_u8x32 = zero;
       for (std::int64_t c = begin; c < end; ++c) {
         sum_u8x32 = _mm256_add_epi8(
@@ -139,7 +237,7 @@ struct Avx2Lanes {
   }
 
   static inline __m256i four_rows(const std::uint8_t* bytes, std::int64_t n_bytes,
-                                  const Word* query, std::int64_t chunks) {
+                                  const std::uint64_t* query, std::int64_t chunks) {
     const __m256i ab =
         pair_sums(one_row(bytes, query, chunks), one_row(bytes + n_bytes, query, chunks));
     const __m256i cd = pair_sums(one_row(bytes + 2 * n_bytes, query, chunks),
@@ -147,11 +245,32 @@ struct Avx2Lanes {
     return _mm256_add_epi64(_mm256_permute2x128_si256(ab, cd, 0x20),
                             _mm256_permute2x128_si256(ab, cd, 0x31));
   }
+
+  const std::uint8_t* codes_;
+  std::int64_t n_bytes_;
+  const std::uint64_t* query_;
+  std::int64_t n_words_;
 };
 
 struct Avx2 {
-  using Wide = Avx2Lanes;
-  using Narrow = Avx2Lanes;  // the byte sums come 64 bits wide in any case
+  static std::int64_t rows_queries(std::int64_t n_bytes) {
+    if (n_bytes == 32) return 4;
+    return n_bytes == 8 || n_bytes == 16 || n_bytes % 32 == 0 ? 12 : 0;
+  }
+
+  static std::int64_t tile_code_bytes(std::int64_t n_bytes) {
+    return n_bytes <= kShortSum ? Avx2Planes::kPlanes * n_bytes : (n_bytes + 7) / 8 * 8;
+  }
+
+  template <class Use>
+  static inline void with_lanes(std::int64_t n_bytes, Use&& use) {
+    if (n_bytes > kShortSum) return use(Of<ScalarLanes<0>>{}, Of<Avx2Rows<0>>{});
+    with_words((n_bytes + 7) / 8, [&](auto words) {
+      using Rows = Of<Avx2Rows<decltype(words)::value>>;
+      if (n_bytes <= kByteSum) return use(Of<PlaneLanes<Avx2Planes, false>>{}, Rows{});
+      use(Of<PlaneLanes<Avx2Planes, true>>{}, Rows{});
+    });
+  }
 };
 
 }  // namespace

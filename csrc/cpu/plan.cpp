@@ -6,10 +6,17 @@
 namespace hamming {
 namespace {
 
-std::int64_t tile_codes_for(const Tuning& tuning, const CodesView& db) {
-  const std::int64_t fitting = tuning.tile_bytes / (8 * words_of(db));
-  const std::int64_t needed = (db.n_codes + kBlock - 1) / kBlock * kBlock;
-  return std::max(kBlock, std::min(fitting / kBlock * kBlock, needed));
+std::int64_t tile_codes_for(const Options& options, const CodesView& db) {
+  const std::int64_t code_bytes = options.backend->tile_code_bytes(db.n_bytes);
+  const std::int64_t fitting = options.tuning.tile_bytes / code_bytes / kTileUnit * kTileUnit;
+  const std::int64_t needed = (db.n_codes + kTileUnit - 1) / kTileUnit * kTileUnit;
+  return std::max(kTileUnit, std::min(fitting, needed));
+}
+
+bool rows_in_place(const Options& options, const CodesView& db, std::int64_t n_queries) {
+  const std::int64_t best = options.backend->rows_queries(db.n_bytes);
+  const std::int64_t tuned = options.tuning.rows_queries;
+  return best > 0 && n_queries <= (tuned >= 0 ? tuned : best);
 }
 
 }  // namespace
@@ -39,9 +46,10 @@ Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView
 
 Scratch::Scratch(const Options& options, const CodesView& db, std::int64_t n_queries)
     : n_words_(words_of(db)),
-      tile_codes_(tile_codes_for(options.tuning, db)),
-      rows_(n_queries <= options.tuning.rows_queries && options.backend->has_rows(db.n_bytes)),
-      words_(static_cast<std::size_t>(tile_codes_ * n_words_) + kTileAlignment / 8),
+      tile_codes_(tile_codes_for(options, db)),
+      rows_(rows_in_place(options, db, n_queries)),
+      words_(static_cast<std::size_t>(
+          (tile_codes_ * options.backend->tile_code_bytes(db.n_bytes) + kTileAlignment) / 8)),
       mask_(static_cast<std::size_t>(tile_codes_ / kBlock)) {}
 
 Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,

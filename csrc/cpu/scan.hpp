@@ -1,14 +1,20 @@
 // The scan, written once above any Lanes: every query of a block sweeps a tile and offers what lies
 // below its limit to its sink (a Collector or a RadiusSink).
 //
-// A Lanes type compares one query with a group of kGroup codes at a time:
-//   Word, kGroup, Group                        a Group holds kGroup distances
-//   sliced<W>(words, query, n_words)           from a tile; W = 0: n_words at run time
-//   rows<W>(bytes, n_bytes, query, n_words)    from the database's rows, where has_rows(n_bytes)
-//   min(Group, Group)                          lane by lane
-//   below(Group, limit)                        bit i set where distance i < limit
-//   append(Group, bits, first, Hit*)           writes the hits of the set bits, in order; may write
-//                                              up to eight places
+// A Lanes object compares one query with the codes of a tile, a group of codes at a time:
+//   kGroup, Group             codes in a group; a Group holds their distances
+//   kRun                      codes that share one test against the limit, a multiple of kBlock
+//   kQueries                  queries that sweep a tile together, 1 or 2
+//   fill(shard, first, n)     copies rows into the tile's memory, in the form it reads
+//   Lanes(shard, codes, query)
+//   distances(g)              of group g of the tile
+//   least(r)                  the lanes' minima over run r; least(one, two, r, Group&, Group&) for
+//                             two queries
+//   min(Group, Group)         lane by lane
+//   below(Group, limit)       bit i set where distance i < limit
+//   append(Group, limit, candidates, first, Hit*)   writes the hits among the candidates' bits that
+//                             lie below the limit, in order, and returns how many they are; may
+//                             write up to eight places past them
 //   store(Group, uint32_t*)
 #pragma once
 
@@ -20,114 +26,166 @@
 namespace hamming {
 namespace {
 
-// A query and the codes of a tile: distances(g) are those of group g.
-template <class Lanes, int kWords>
-struct SlicedCodes {
-  const typename Lanes::Word* words;
-  const typename Lanes::Word* query;
-  std::int64_t n_words;
-
-  inline typename Lanes::Group distances(std::int64_t group) const {
-    const std::int64_t stride = Lanes::kGroup * (kWords != 0 ? kWords : n_words);
-    return Lanes::template sliced<kWords>(words + group * stride, query, n_words);
-  }
-};
-
-template <class Lanes, int kWords>
-struct RowCodes {
-  const std::uint8_t* bytes;
-  std::int64_t n_bytes;
-  const typename Lanes::Word* query;
-  std::int64_t n_words;
-
-  inline typename Lanes::Group distances(std::int64_t group) const {
-    return Lanes::template rows<kWords>(bytes + group * Lanes::kGroup * n_bytes, n_bytes, query,
-                                        n_words);
-  }
-};
-
+// Two chains of minima, so that their latency hides.
 template <class Lanes>
-constexpr std::int64_t kGroups = kBlock / Lanes::kGroup;
+inline typename Lanes::Group least_of_groups(const Lanes& lanes, std::int64_t run) {
+  constexpr int kGroups = Lanes::kRun / Lanes::kGroup;
+  static_assert(kGroups % 2 == 0, "two chains");
+  auto even = lanes.distances(run * kGroups), odd = lanes.distances(run * kGroups + 1);
+#pragma GCC unroll 8
+  for (int g = 2; g < kGroups; g += 2) {
+    even = Lanes::min(even, lanes.distances(run * kGroups + g));
+    odd = Lanes::min(odd, lanes.distances(run * kGroups + g + 1));
+  }
+  return Lanes::min(even, odd);
+}
+
+// So many runs or blocks are swept at a time. Those in which something lies below the limit are
+// noted as bits, without a branch, and offered together: a branch for each would be mispredicted
+// about as often as it is taken.
+constexpr std::int64_t kSweep = 64;
+
+inline std::uint64_t note(std::int64_t place, std::uint64_t near) {
+  return std::uint64_t{near != 0} << place;
+}
 
 // Offers the codes of a block that lie below the limit. The distances are computed again: keeping
 // them for this rare case would cost the common one a store each.
-template <class Lanes, class Codes, class Sink>
-[[gnu::noinline]] void offer(const Codes& codes, std::int64_t block, std::uint64_t candidates,
-                             std::int64_t first, Sink& sink) {
+template <class Lanes, class Sink>
+inline void offer_block(const Lanes& lanes, std::int64_t block, std::uint64_t candidates,
+                        std::int64_t first, Sink& sink) {
+  constexpr std::int64_t kGroups = kBlock / Lanes::kGroup;
   Hit scratch[kHitRoom];
   Hit* const hits = room_for_hits(sink, scratch);
   std::int64_t count = 0;
-  for (std::int64_t g = 0; g < kGroups<Lanes>; ++g) {
+  for (std::int64_t g = 0; g < kGroups; ++g) {
     // No branch on whether the group has a hit: nobody could predict it.
-    const auto distances = codes.distances(block * kGroups<Lanes> + g);
-    const std::uint64_t offered = candidates >> (g * Lanes::kGroup);
-    const unsigned near = Lanes::below(distances, sink.limit) & static_cast<unsigned>(offered);
-    Lanes::append(distances, near, first + g * Lanes::kGroup, hits + count);
-    count += __builtin_popcount(near);
+    const auto distances = lanes.distances(block * kGroups + g);
+    const auto offered = static_cast<unsigned>(candidates >> (g * Lanes::kGroup));
+    count += Lanes::append(distances, sink.limit, offered, first + g * Lanes::kGroup, hits + count);
   }
   accept(sink, hits, count);
 }
 
-template <class Lanes, class Codes, class Sink>
-inline void sweep(const Codes& codes, const Tile& tile, Sink& sink) {
-  const std::int64_t whole = tile.n_codes / kBlock;
-  std::int64_t block = 0;
-  if (tile.mask == nullptr) {
-    // One compare per 64 codes: compares and popcounts share a port on Intel, minima do not.
-    for (; block < whole; ++block) {
-      auto least = codes.distances(block * kGroups<Lanes>);
-      for (std::int64_t g = 1; g < kGroups<Lanes>; ++g) {
-        least = Lanes::min(least, codes.distances(block * kGroups<Lanes> + g));
-      }
-      if (Lanes::below(least, sink.limit) == 0) continue;
-      offer<Lanes>(codes, block, ~std::uint64_t{0}, tile.first + block * kBlock, sink);
+// The searchable codes of a block, as bits.
+inline std::uint64_t candidates_of(const Tile& tile, std::int64_t block) {
+  if (tile.mask != nullptr) return tile.mask[block];
+  const std::int64_t left = tile.n_codes - block * kBlock;
+  return left < kBlock ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
+}
+
+// Offers the noted places from `first` on, each of kBlocks blocks. Lanes come by value, so that
+// those of the caller have no address and stay in registers.
+template <std::int64_t kBlocks, class Lanes, class Sink>
+[[gnu::noinline]] void offer(Lanes lanes, const Tile& tile, std::int64_t first, std::uint64_t noted,
+                             Sink& sink) {
+  for (; noted != 0; noted &= noted - 1) {
+    const std::int64_t begin = (first + __builtin_ctzll(noted)) * kBlocks;
+    for (std::int64_t block = begin; block < begin + kBlocks; ++block) {
+      offer_block(lanes, block, candidates_of(tile, block), tile.first + block * kBlock, sink);
     }
-  }
-  // Masked blocks, and the last, incomplete one.
-  for (; block * kBlock < tile.n_codes; ++block) {
-    const std::int64_t left = tile.n_codes - block * kBlock;
-    const std::uint64_t candidates = tile.mask != nullptr ? tile.mask[block]
-                                     : left < kBlock      ? (std::uint64_t{1} << left) - 1
-                                                          : ~std::uint64_t{0};
-    if (candidates == 0) continue;
-    // The mask is part of the test: a near code that may not be found must not reach the rare path.
-    std::uint64_t near = 0;
-    for (std::int64_t g = 0; g < kGroups<Lanes>; ++g) {
-      const auto distances = codes.distances(block * kGroups<Lanes> + g);
-      near |= std::uint64_t{Lanes::below(distances, sink.limit)} << (g * Lanes::kGroup);
-    }
-    if ((near & candidates) == 0) continue;
-    offer<Lanes>(codes, block, candidates, tile.first + block * kBlock, sink);
   }
 }
 
-template <class Lanes, int kWords, class Sink>
-inline void scan_words(const Shard& shard, Sink* sinks) {
-  using Word = typename Lanes::Word;
-  for_each_tile<Word, Lanes::kGroup, kWords>(shard, [&](const Tile& tile) {
-    for (std::int64_t q = 0; q < shard.n_queries; ++q) {
-      // A word of a narrower Lanes is the low part of the only 64-bit word: bytes are
-      // little-endian.
-      const Word* query = reinterpret_cast<const Word*>(shard.query_words + q * shard.n_words);
-      if (tile.rows) {
-        const RowCodes<Lanes, kWords> codes{static_cast<const std::uint8_t*>(tile.codes),
-                                            shard.db.n_bytes, query, shard.n_words};
-        sweep<Lanes>(codes, tile, sinks[q]);
-      } else {
-        const SlicedCodes<Lanes, kWords> codes{static_cast<const Word*>(tile.codes), query,
-                                               shard.n_words};
-        sweep<Lanes>(codes, tile, sinks[q]);
-      }
+// Whole runs, every code searchable. One compare a run: compares and popcounts share a port on
+// Intel, minima do not.
+template <class Lanes, class Sink>
+inline void sweep_runs(const Lanes& lanes, const Tile& tile, Sink& sink) {
+  const std::int64_t n_runs = tile.n_codes / Lanes::kRun;
+  for (std::int64_t first = 0; first < n_runs; first += kSweep) {
+    const std::int64_t count = n_runs - first < kSweep ? n_runs - first : kSweep;
+    const std::uint64_t limit = sink.limit;
+    std::uint64_t noted = 0;
+    for (std::int64_t run = 0; run < count; ++run) {
+      noted |= note(run, Lanes::below(lanes.least(first + run), limit));
     }
-  });
+    if (noted != 0) offer<Lanes::kRun / kBlock>(lanes, tile, first, noted, sink);
+  }
 }
 
-// An Isa names its Lanes: Wide for 64-bit words, Narrow for codes of at most 32 bits.
+// The same for two queries, which share the loads of the codes.
+template <class Lanes, class Sink>
+inline void sweep_runs(const Lanes& one, const Lanes& two, const Tile& tile, Sink* sinks) {
+  constexpr std::int64_t kBlocks = Lanes::kRun / kBlock;
+  const std::int64_t n_runs = tile.n_codes / Lanes::kRun;
+  for (std::int64_t first = 0; first < n_runs; first += kSweep) {
+    const std::int64_t count = n_runs - first < kSweep ? n_runs - first : kSweep;
+    const std::uint64_t limit_one = sinks[0].limit, limit_two = sinks[1].limit;
+    std::uint64_t noted_one = 0, noted_two = 0;
+    for (std::int64_t run = 0; run < count; ++run) {
+      typename Lanes::Group least_one, least_two;
+      Lanes::least(one, two, first + run, least_one, least_two);
+      noted_one |= note(run, Lanes::below(least_one, limit_one));
+      noted_two |= note(run, Lanes::below(least_two, limit_two));
+    }
+    if (noted_one != 0) offer<kBlocks>(one, tile, first, noted_one, sinks[0]);
+    if (noted_two != 0) offer<kBlocks>(two, tile, first, noted_two, sinks[1]);
+  }
+}
+
+// Blocks [first, ...) of a tile: masked ones, and those after the last whole run.
+template <class Lanes, class Sink>
+inline void sweep_blocks(const Lanes& lanes, const Tile& tile, std::int64_t first, Sink& sink) {
+  constexpr std::int64_t kGroups = kBlock / Lanes::kGroup;
+  const std::int64_t n_blocks = (tile.n_codes + kBlock - 1) / kBlock;
+  for (; first < n_blocks; first += kSweep) {
+    const std::int64_t count = n_blocks - first < kSweep ? n_blocks - first : kSweep;
+    const std::uint64_t limit = sink.limit;
+    std::uint64_t noted = 0;
+    for (std::int64_t block = 0; block < count; ++block) {
+      const std::uint64_t candidates = candidates_of(tile, first + block);
+      if (candidates == 0) continue;
+      // The mask is part of the test: a near code that may not be found must not reach the rare
+      // path.
+      std::uint64_t near = 0;
+      for (std::int64_t g = 0; g < kGroups; ++g) {
+        const auto distances = lanes.distances((first + block) * kGroups + g);
+        near |= std::uint64_t{Lanes::below(distances, limit)} << (g * Lanes::kGroup);
+      }
+      noted |= note(block, near & candidates);
+    }
+    if (noted != 0) offer<1>(lanes, tile, first, noted, sink);
+  }
+}
+
+template <class Lanes, class Sink>
+inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
+  const auto lanes = [&](std::int64_t q) {
+    return Lanes(shard, tile.codes, shard.query_words + q * shard.n_words);
+  };
+  const std::int64_t after_runs =
+      tile.mask != nullptr ? 0 : tile.n_codes / Lanes::kRun * (Lanes::kRun / kBlock);
+  std::int64_t q = 0;
+  if constexpr (Lanes::kQueries == 2) {
+    for (; q + 2 <= shard.n_queries && after_runs > 0; q += 2) {
+      const Lanes one = lanes(q), two = lanes(q + 1);
+      prefetch_next(tile, q / 2, (shard.n_queries + 1) / 2);
+      sweep_runs(one, two, tile, sinks + q);
+      sweep_blocks(one, tile, after_runs, sinks[q]);
+      sweep_blocks(two, tile, after_runs, sinks[q + 1]);
+    }
+  }
+  for (; q < shard.n_queries; ++q) {
+    const Lanes one = lanes(q);
+    prefetch_next(tile, q / Lanes::kQueries, (shard.n_queries + 1) / Lanes::kQueries);
+    if (after_runs > 0) sweep_runs(one, tile, sinks[q]);
+    sweep_blocks(one, tile, after_runs, sinks[q]);
+  }
+}
+
+// An Isa calls back with the Lanes that suit a width: those of tiles, and those of rows in place.
 template <class Isa, class Sink>
 inline void scan(const Shard& shard, Sink* sinks) {
-  if (shard.db.n_bytes <= 4) return scan_words<typename Isa::Narrow, 1>(shard, sinks);
-  with_words(shard.n_words, [&](auto words) {
-    scan_words<typename Isa::Wide, decltype(words)::value>(shard, sinks);
+  Isa::with_lanes(shard.db.n_bytes, [&](auto tiled, auto rows) {
+    using Tiled = typename decltype(tiled)::type;
+    using Rows = typename decltype(rows)::type;
+    for_each_tile(shard, Tiled::fill, [&](const Tile& tile) {
+      if (tile.rows) {
+        sweep_tile<Rows>(shard, tile, sinks);
+      } else {
+        sweep_tile<Tiled>(shard, tile, sinks);
+      }
+    });
   });
 }
 
@@ -135,18 +193,15 @@ inline void scan(const Shard& shard, Sink* sinks) {
 template <class Isa>
 inline void scan_distances(Shard shard, std::int32_t* out) {
   shard.rows = false;
-  using Lanes = typename Isa::Wide;
-  with_words(shard.n_words, [&](auto words) {
-    constexpr int kWords = decltype(words)::value;
-    for_each_tile<typename Lanes::Word, Lanes::kGroup, kWords>(shard, [&](const Tile& tile) {
+  Isa::with_lanes(shard.db.n_bytes, [&](auto tiled, auto) {
+    using Lanes = typename decltype(tiled)::type;
+    for_each_tile(shard, Lanes::fill, [&](const Tile& tile) {
       for (std::int64_t q = 0; q < shard.n_queries; ++q) {
-        const SlicedCodes<Lanes, kWords> codes{static_cast<const typename Lanes::Word*>(tile.codes),
-                                               shard.query_words + q * shard.n_words,
-                                               shard.n_words};
+        const Lanes lanes(shard, tile.codes, shard.query_words + q * shard.n_words);
         std::int32_t* row = out + q * shard.db.n_codes + tile.first;
         for (std::int64_t i = 0; i < tile.n_codes; i += Lanes::kGroup) {
           alignas(64) std::uint32_t distances[Lanes::kGroup];
-          Lanes::store(codes.distances(i / Lanes::kGroup), distances);
+          Lanes::store(lanes.distances(i / Lanes::kGroup), distances);
           const std::int64_t left = tile.n_codes - i;
           const std::int64_t count = left < Lanes::kGroup ? left : Lanes::kGroup;
           __builtin_memcpy(row + i, distances, static_cast<std::size_t>(count) * sizeof *row);

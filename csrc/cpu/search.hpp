@@ -12,10 +12,10 @@ namespace hamming {
 
 // Sizes that decide speed and memory, never results. Tests shrink them.
 struct Tuning {
-  std::int64_t tile_bytes;    // a tile, which should stay in L1
-  std::int64_t buffer_extra;  // candidate slots beyond k; 0 = max(k, 512)
-  std::int64_t block_bytes;   // candidate memory of one block of queries
-  std::int64_t rows_queries;  // up to this many queries, rows are read in place where the ISA can
+  std::int64_t tile_bytes;       // a tile, which should stay in L1
+  std::int64_t buffer_extra;     // candidate slots beyond k; 0 = max(k, 512)
+  std::int64_t block_bytes;      // candidate memory of one block of queries
+  std::int64_t rows_queries;     // rows in place up to so many queries; -1 = the ISA's own choice
   std::int64_t work_per_thread;  // code comparisons times words below which a thread does not pay
 };
 

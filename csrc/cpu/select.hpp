@@ -2,10 +2,11 @@
 //
 // Accepting only distances strictly below the current k-th makes ties fall to the smaller index for
 // free, because rows are scanned upwards. A histogram of the accepted distances says when the limit
-// may fall, so an accept costs a store and an increment; a full buffer is compacted once, in order.
-// Accepts are bounded by k * (n_bits + 1) per query and shard, whatever the order of the database,
-// and by one block more: the hits of a block are accepted together, under the limit it began with.
-// Those at or above the limit they leave behind are dead weight that order and compaction drop.
+// may fall; it is brought up to date once for every k / 16 hits, so that an accept is little more
+// than a store. A full buffer is compacted once, in order. Accepts are bounded by 17/16 * k *
+// (n_bits + 1) per query and shard, whatever the order of the database, and by one block more: the
+// hits of a block are accepted together. Those at or above the limit they leave behind are dead
+// weight that order and compaction drop.
 #pragma once
 
 #include "../hamming.hpp"
@@ -16,9 +17,24 @@ namespace {
 inline std::uint64_t hit_distance(Hit hit) { return hit >> kIndexBits; }
 inline std::int64_t hit_index(Hit hit) { return static_cast<std::int64_t>(hit & kIndexMask); }
 
+// Counts the hits since the last count and lowers the limit as far as they allow.
+inline void count_hits(Collector& collector) {
+  for (std::int64_t i = collector.counted; i < collector.size; ++i) {
+    ++collector.histogram[hit_distance(collector.hits[i])];
+  }
+  collector.below += collector.size - collector.counted;
+  while (collector.below >= collector.k) {
+    --collector.limit;
+    collector.below -= collector.histogram[collector.limit];
+  }
+  collector.counted = collector.size;
+  collector.count_at = collector.size + collector.k / 16 + 1;
+}
+
 // Keeps the hits that can still be part of the answer: all below the limit, the first ones at it.
 // Written without branches, which distances near the limit would make unpredictable.
 inline void compact(Collector& collector) {
+  count_hits(collector);
   std::int64_t room_at_limit = collector.k - collector.below;
   std::int64_t kept = 0;
   for (std::int64_t i = 0; i < collector.size; ++i) {
@@ -29,7 +45,8 @@ inline void compact(Collector& collector) {
     collector.hits[kept] = hit;
     kept += at_limit | (distance < collector.limit);
   }
-  collector.size = kept;
+  collector.count_at -= collector.size - kept;
+  collector.size = collector.counted = kept;
 }
 
 // Where the hits of the next block may be written: kHitRoom places.
@@ -41,14 +58,9 @@ inline Hit* room_for_hits(Collector& collector, Hit*) {
 inline Hit* room_for_hits(RadiusSink&, Hit* scratch) { return scratch; }
 
 // Takes the `count` hits that were written there, in index order.
-inline void accept(Collector& collector, const Hit* hits, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) ++collector.histogram[hit_distance(hits[i])];
+inline void accept(Collector& collector, const Hit*, std::int64_t count) {
   collector.size += count;
-  collector.below += count;
-  while (collector.below >= collector.k) {
-    --collector.limit;
-    collector.below -= collector.histogram[collector.limit];
-  }
+  if (collector.size >= collector.count_at) count_hits(collector);
 }
 
 inline void accept(RadiusSink& sink, const Hit* hits, std::int64_t count) {

@@ -1,7 +1,5 @@
 // A tile is a run of codes copied once into aligned memory that stays in L1 while every query of
-// the block sweeps it. Codes stand in groups as wide as a vector, word-sliced: word w of all codes
-// of a group is one 64-byte line, so distances are plain vertical adds and no horizontal sum is
-// needed. Rows that are no multiple of a word are zero-padded here, and only here.
+// the block sweeps it. How codes lie in a tile belongs to the Lanes that read it (scan.hpp).
 #pragma once
 
 #include "../hamming.hpp"
@@ -10,7 +8,7 @@
 namespace hamming {
 namespace {
 
-// A run of codes, in the form the sweep reads: sliced words or, where `rows`, the database's own
+// A run of codes, in the form its Lanes read: a filled tile or, where `rows`, the database's own
 // rows.
 struct Tile {
   const void* codes;
@@ -18,7 +16,20 @@ struct Tile {
   std::int64_t first;         // database row of the first code
   std::int64_t n_codes;
   bool rows;
+  const std::uint8_t* next;  // the rows of the tile after this one
+  std::int64_t next_bytes;
 };
+
+// Asks for part `part` of `n_parts` of the next tile's rows. Spread over the sweeps of a tile, the
+// database comes from memory while the codes are compared, and not before.
+inline void prefetch_next(const Tile& tile, std::int64_t part, std::int64_t n_parts) {
+  if (n_parts < 4) return;  // as fast without: the hardware prefetches a plain read
+  constexpr std::int64_t kLine = 64;
+  const std::int64_t n_lines = tile.next_bytes / kLine;
+  for (std::int64_t i = n_lines * part / n_parts; i < n_lines * (part + 1) / n_parts; ++i) {
+    __builtin_prefetch(tile.next + i * kLine, 0, 2);  // into the second-level cache
+  }
+}
 
 // __builtin_memcpy, not std::memcpy: no library template or inline may be emitted with ISA flags.
 template <class Word>
@@ -28,37 +39,17 @@ inline Word load_word(const std::uint8_t* bytes, std::int64_t n_bytes = sizeof(W
   return word;
 }
 
-// kWords = 0: rows of any width. Otherwise rows are kWords whole words, and both loops unroll.
-template <class Word, int kGroup, int kWords>
-inline void slice_rows(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
+// Rows as whole words, zero-padded.
+template <class Word>
+inline void pad_rows(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
   constexpr std::int64_t kSize = sizeof(Word);
-  const std::int64_t n_bytes = kWords != 0 ? kWords * kSize : shard.db.n_bytes;
+  const std::int64_t n_bytes = shard.db.n_bytes;
   const std::int64_t whole = n_bytes / kSize, tail = n_bytes % kSize;
-  const std::int64_t n_words = whole + (tail != 0);
-  Word* out = reinterpret_cast<Word*>(shard.tile);
   const std::uint8_t* row = shard.db.data + first * n_bytes;
-  for (std::int64_t left = n_codes; left > 0; left -= kGroup) {
-    const std::int64_t count = left < kGroup ? left : kGroup;
-    for (std::int64_t i = 0; i < count; ++i, row += n_bytes) {
-      for (std::int64_t w = 0; w < whole; ++w) {
-        out[w * kGroup + i] = load_word<Word>(row + kSize * w);
-      }
-      if (tail != 0) out[whole * kGroup + i] = load_word<Word>(row + kSize * whole, tail);
-    }
-    out += kGroup * n_words;
-  }
-}
-
-template <class Word, int kGroup, int kWords>
-inline void slice(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
-  constexpr std::int64_t kSize = sizeof(Word);
-  if (shard.db.n_bytes == kSize) {  // rows of one word are sliced already
-    __builtin_memcpy(shard.tile, shard.db.data + first * kSize,
-                     static_cast<std::size_t>(n_codes * kSize));
-  } else if (shard.db.n_bytes == kSize * kWords) {
-    slice_rows<Word, kGroup, kWords>(shard, first, n_codes);
-  } else {
-    slice_rows<Word, kGroup, 0>(shard, first, n_codes);
+  Word* out = reinterpret_cast<Word*>(shard.tile);
+  for (std::int64_t i = 0; i < n_codes; ++i, row += n_bytes) {
+    for (std::int64_t w = 0; w < whole; ++w) *out++ = load_word<Word>(row + kSize * w);
+    if (tail != 0) *out++ = load_word<Word>(row + kSize * whole, tail);
   }
 }
 
@@ -81,22 +72,28 @@ inline bool fill_mask(const Shard& shard, std::int64_t first, std::int64_t n_cod
 }
 
 // Calls visit(tile) for the tiles of a shard in ascending row order; skips tiles with nothing to
-// find.
-template <class Word, int kGroup, int kWords, class Visit>
-inline void for_each_tile(const Shard& shard, Visit&& visit) {
+// find. fill(shard, first, n_codes) copies rows into the tile's memory.
+template <class Fill, class Visit>
+inline void for_each_tile(const Shard& shard, Fill&& fill, Visit&& visit) {
   for (std::int64_t first = shard.begin; first < shard.end;) {
     const std::int64_t left = shard.end - first;
     std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
-    // Rows are read in whole blocks; the last, incomplete one goes through the tile, zero-padded.
+    // Rows are read in whole blocks; the last, incomplete one goes through the tile.
     const bool rows = shard.rows && n_codes >= kBlock;
     if (rows) n_codes -= n_codes % kBlock;
     if (shard.mask == nullptr || fill_mask(shard, first, n_codes)) {
-      Tile tile{shard.tile, shard.mask != nullptr ? shard.tile_mask : nullptr, first, n_codes,
-                rows};
+      const std::int64_t after = left - n_codes;
+      Tile tile{shard.tile,
+                shard.mask != nullptr ? shard.tile_mask : nullptr,
+                first,
+                n_codes,
+                rows,
+                shard.db.data + (first + n_codes) * shard.db.n_bytes,
+                (after < shard.tile_codes ? after : shard.tile_codes) * shard.db.n_bytes};
       if (rows) {
         tile.codes = shard.db.data + first * shard.db.n_bytes;
       } else {
-        slice<Word, kGroup, kWords>(shard, first, n_codes);
+        fill(shard, first, n_codes);
       }
       visit(tile);
     }

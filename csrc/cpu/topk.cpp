@@ -31,6 +31,8 @@ class Collectors {
                    histograms_.data() + at * n_distances_,
                    k,
                    0,
+                   0,
+                   0,
                    static_cast<std::uint64_t>(n_bits) + 1};
     }
   }

@@ -6,6 +6,12 @@
 namespace hamming {
 namespace {
 
+// A type as a value, for callbacks that are called with one.
+template <class Type>
+struct Of {
+  using type = Type;
+};
+
 // kWords = 0 stands for "known only at run time".
 template <int kWords>
 struct Words {

@@ -10,13 +10,14 @@ from .. import _core
 from ..layout import BitOrder, RadiusResult, TopK
 
 # Tile: half of a common 32-48 KB L1, so that queries and histograms fit beside it. Block: candidate
-# memory of one block of queries. Rows in place: up to two queries, measured at 128-1024 bits on
-# Zen 5. Threads: too eager below N=1e5 for one query (bench/results/latency-2threads.json).
+# memory of one block of queries. Rows in place: each instruction set's own choice (rows_queries in
+# csrc/cpu/isa_*.cpp). Threads: too eager below N=1e5 for one query
+# (bench/results/latency-2threads.json).
 TUNING = _core.Tuning(
     tile_bytes=16 * 1024,
     buffer_extra=0,
     block_bytes=64 * 1024 * 1024,
-    rows_queries=2,
+    rows_queries=-1,
     work_per_thread=1_000_000,
 )
 
