@@ -67,8 +67,7 @@ void count_all(const Options& options, std::int64_t n_bytes, std::int64_t n_code
   count_topk(name("single", single), options, single, db, nullptr, 10, buffers);
   count_topk(name("k1000", batch), options, batch, db, nullptr, 1000, buffers);
   count_topk(name("masked", batch), options, batch, db, mask.data(), 10, buffers);
-  counted(name("distance", batch),
-          [&] { distance(options, batch, db, buffers.distances.data()); });
+  counted(name("distance", batch), [&] { distance(options, batch, db, buffers.distances.data()); });
   std::vector<std::int64_t> offsets(static_cast<std::size_t>(kMaxQueries) + 1);
   RadiusSearch search(options, batch, db, nullptr, 3 * n_bytes);
   counted(name("radius", batch), [&] { search.count(offsets.data()); });
