@@ -114,14 +114,21 @@ replay: .venv/.packages
 
 # libFuzzer comes with clang (Debian: clang-19 libclang-rt-19-dev). What it learns stays in
 # build/native/corpus; a find is written to build/native/finds: keep it in tests/native/corpus.
+# Without clang, problems are random.
 SECONDS ?= 60
-FUZZ_CXX ?= $(firstword $(shell command -v clang++-19 clang++))
+FUZZ_CXX ?= $(shell command -v clang++-19 || command -v clang++)
 fuzz: .venv/.packages
+ifneq ($(FUZZ_CXX),)
 	mkdir -p build/native/corpus build/native/finds
 	$(call native,fuzz,fuzz,-DHAMMING_FUZZ=ON -DHAMMING_SANITIZE=address$(comma)undefined \
-		-DCMAKE_CXX_COMPILER=$(or $(FUZZ_CXX),clang++))
+		-DCMAKE_CXX_COMPILER=$(FUZZ_CXX))
 	build/native/fuzz/fuzz -max_len=256 -max_total_time=$(SECONDS) -print_final_stats=1 \
 		-artifact_prefix=build/native/finds/ build/native/corpus tests/native/corpus
+else
+	$(call native,asan,replay,-DHAMMING_SANITIZE=address$(comma)undefined)
+	end=$$(( $$(date +%s) + $(SECONDS) )); while [ $$(date +%s) -lt $$end ]; do \
+		build/native/asan/replay --random 2000 $$(date +%s) || exit 1; done
+endif
 
 clean:
 	rm -rf .venv build dist
