@@ -13,7 +13,7 @@
 PYTHON ?= python3
 CLIPART ?=
 BIN := .venv/bin
-SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp')
+SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp' -o -name '*.cmake')
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -65,11 +66,12 @@ def objects(folder: Path) -> dict[str, Path]:
 
 
 def compiler(folder: Path) -> str:
-    """Name and major version of the compiler: instruction counts hold for one of them only."""
+    """Compiler, major version and machine: instruction counts hold for one of them only."""
     files = list(folder.glob("CMakeFiles/*/CMakeCXXCompiler.cmake"))
     text = files[0].read_text()
     facts = {
         key: text.split(f'set({key} "')[1].split('"')[0]
         for key in ("CMAKE_CXX_COMPILER_ID", "CMAKE_CXX_COMPILER_VERSION")
     }
-    return f"{facts['CMAKE_CXX_COMPILER_ID']} {facts['CMAKE_CXX_COMPILER_VERSION'].split('.')[0]}"
+    major = facts["CMAKE_CXX_COMPILER_VERSION"].split(".")[0]
+    return f"{facts['CMAKE_CXX_COMPILER_ID']} {major} {platform.machine()}"

@@ -24,7 +24,8 @@ def test_scans(same_compiler: Path) -> None:
         got = instructions.count_scans(same_compiler)
     except programs.MissingToolError as error:
         pytest.skip(str(error))
-    assert instructions.scan_differences(RECORD.scan, got) == []
+    found = instructions.scan_differences(RECORD.scan, got)
+    assert not found, "\n".join(found)
 
 
 def test_avx512_loops(same_compiler: Path) -> None:
@@ -32,7 +33,8 @@ def test_avx512_loops(same_compiler: Path) -> None:
         got = instructions.count_loops(programs.objects(same_compiler)["isa_avx512.cpp"])
     except programs.MissingToolError as error:
         pytest.skip(str(error))
-    assert instructions.loop_differences(RECORD.loops, got) == []
+    found = instructions.loop_differences(RECORD.loops, got)
+    assert not found, "\n".join(found)
 
 
 def test_a_changed_scan_says_what_to_do() -> None:
