@@ -19,12 +19,13 @@ class MissingToolError(Exception):
 
 
 def require(tool: str, package: str) -> str:
-    """The path of a program, also one installed beside this Python."""
-    places = [os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)]
+    """The path of a program; one installed beside this Python comes first."""
+    places = [str(Path(sys.executable).parent)]
     for module in ("cmake", "ninja"):  # their wheels hold the programs
         spec = importlib.util.find_spec(module)
         if spec is not None and spec.origin is not None:
             places.append(str(Path(spec.origin).parent / "data" / "bin"))
+    places.append(os.environ.get("PATH", os.defpath))
     found = shutil.which(tool, path=os.pathsep.join(places))
     if found is None:
         raise MissingToolError(f"{tool}: not found; install {package}")
