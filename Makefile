@@ -5,11 +5,15 @@
 # make wheel     build the wheel and run the tests on it from another folder
 # make coverage  line coverage of the C++ kernels
 # make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
+# make sanitize-threads  searches by several callers on several threads under ThreadSanitizer
+# make instructions      instructions of the hot loops beside the record (UPDATE=--update accepts)
+# make replay    the fuzzer's corpus and random problems, C++ only, under both sanitizers
+# make fuzz SECONDS=600  invents problems and compares every backend with the oracle
 
 PYTHON ?= python3
 CLIPART ?=
 BIN := .venv/bin
-SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp')
+SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp' -o -name '*.cmake')
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
@@ -17,6 +21,7 @@ export HF_HUB_OFFLINE := 1
 comma := ,
 
 .PHONY: install test demo results check format wheel coverage sanitize clean
+.PHONY: sanitize-threads instructions replay fuzz
 install: .venv/.built
 
 # Packages change seldom and take minutes; the extension changes often and takes seconds.
@@ -50,12 +55,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python bench/readme.py --check
-	git ls-files -co --exclude-standard 'csrc/*' | xargs $(BIN)/clang-format --dry-run -Werror
+	git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs $(BIN)/clang-format --dry-run -Werror
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	git ls-files -co --exclude-standard 'csrc/*' | xargs $(BIN)/clang-format -i
+	git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs $(BIN)/clang-format -i
 
 # An environment of its own in build/NAME, with the wheel built with the given CMake settings and the
 # tests: the checkout and its editable install must not stand in for what is tested.
@@ -86,6 +91,44 @@ sanitize: install
 	cd build/sanitize && ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 		venv/bin/python -m pytest -q tests/hamming --ignore tests/hamming/test_resources.py
+
+instructions: install
+	$(BIN)/python -m tests.native.instructions $(UPDATE)
+
+# The kernels without Python: tests/native. $(call native,FOLDER,PROGRAM,SETTINGS)
+define native
+	$(BIN)/cmake -G Ninja -S tests/native -B build/native/$(1) \
+		-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja $(3)
+	$(BIN)/cmake --build build/native/$(1) --target $(2)
+endef
+export UBSAN_OPTIONS := halt_on_error=1:print_stacktrace=1
+
+sanitize-threads: .venv/.packages
+	$(call native,tsan,threads,-DHAMMING_SANITIZE=thread)
+	build/native/tsan/threads 500 1
+	build/native/tsan/threads 500 2
+
+replay: .venv/.packages
+	$(call native,asan,replay,-DHAMMING_SANITIZE=address$(comma)undefined)
+	build/native/asan/replay tests/native/corpus --random 5000 1
+
+# libFuzzer comes with clang (Debian: clang-19 libclang-rt-19-dev). What it learns stays in
+# build/native/corpus; a find is written to build/native/finds: keep it in tests/native/corpus.
+# Without clang, problems are random.
+SECONDS ?= 60
+FUZZ_CXX ?= $(shell command -v clang++-19 || command -v clang++)
+fuzz: .venv/.packages
+ifneq ($(FUZZ_CXX),)
+	mkdir -p build/native/corpus build/native/finds
+	$(call native,fuzz,fuzz,-DHAMMING_FUZZ=ON -DHAMMING_SANITIZE=address$(comma)undefined \
+		-DCMAKE_CXX_COMPILER=$(FUZZ_CXX))
+	build/native/fuzz/fuzz -max_len=256 -max_total_time=$(SECONDS) -print_final_stats=1 \
+		-artifact_prefix=build/native/finds/ build/native/corpus tests/native/corpus
+else
+	$(call native,asan,replay,-DHAMMING_SANITIZE=address$(comma)undefined)
+	end=$$(( $$(date +%s) + $(SECONDS) )); while [ $$(date +%s) -lt $$end ]; do \
+		build/native/asan/replay --random 2000 $$(date +%s) || exit 1; done
+endif
 
 clean:
 	rm -rf .venv build dist

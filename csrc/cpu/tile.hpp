@@ -61,6 +61,7 @@ inline bool fill_mask(const Shard& shard, std::int64_t first, std::int64_t n_cod
     const std::int64_t count = n_codes - begin < kBlock ? n_codes - begin : kBlock;
     std::uint8_t flags[kBlock] = {};
     __builtin_memcpy(flags, shard.mask + first + begin, static_cast<std::size_t>(count));
+    for (int i = 0; i < kBlock; ++i) flags[i] = flags[i] != 0;  // gather_bits takes 0 and 1 only
     std::uint64_t bits = 0;
     for (int i = 0; i < kBlock; i += 8) {
       bits |= static_cast<std::uint64_t>(gather_bits(flags + i, false)) << i;

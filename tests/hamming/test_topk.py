@@ -74,6 +74,13 @@ def test_ties_go_to_the_smaller_index(backend: str) -> None:
     np.testing.assert_array_equal(result.indices, np.tile(np.arange(5), (6, 1)))
 
 
+def test_any_byte_but_zero_makes_a_code_searchable(backend: str) -> None:
+    db = np.random.default_rng(0).integers(0, 256, (200, 8), np.uint8)
+    mask = (np.arange(200) % 3 * 2).astype(np.uint8).view(bool)  # bytes 0, 2 and 4
+    expected = oracle.topk(db[:3], db, 5, np.arange(200) % 3 > 0)
+    assert_topk(hamming.topk(db[:3], db, 5, mask=mask), expected)
+
+
 def test_one_query_gives_one_row(backend: str) -> None:
     db = np.arange(200, dtype=np.uint8).reshape(100, 2)
     result = hamming.topk(db[3], db, 4)
