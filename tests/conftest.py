@@ -22,6 +22,9 @@ hypothesis.settings.register_profile(
         hypothesis.HealthCheck.function_scoped_fixture,
     ],
 )
+hypothesis.settings.register_profile(
+    "emulated", hypothesis.settings.get_profile("ci"), max_examples=25
+)
 hypothesis.settings.load_profile("ci")
 
 

@@ -1,5 +1,5 @@
-// NEON, which every AArch64 has: popcounts come byte by byte (vcntq_u8) and add up in bytes over the
-// words of a code; pairwise adds then bring the bytes of each code together.
+// NEON, which every AArch64 has: popcounts come byte by byte (vcntq_u8) and add up in bytes over
+// the words of a code; pairwise adds then bring the bytes of each code together.
 #include <arm_neon.h>
 
 #include "backend_impl.hpp"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import hamming
 from tests.hamming import oracle
-from tests.hamming.strategies import Problem, codes, ks, problems
+from tests.hamming.strategies import WIDTHS, Problem, codes, ks, problems
 
 
 def assert_topk(result: hamming.TopK, expected: tuple[np.ndarray, np.ndarray]) -> None:
@@ -28,6 +28,19 @@ def test_equals_the_oracle(backend: str, problem: Problem, data: st.DataObject) 
     k = data.draw(ks(len(db)))
     result = hamming.topk(queries, db, k, mask=mask, threads=threads)
     assert_topk(result, oracle.topk(queries, db, k, mask))
+
+
+@pytest.mark.parametrize("n_bytes", [*WIDTHS, 256, 1024, 2048, 8191, 8192])
+def test_every_width(backend: str, n_bytes: int) -> None:
+    """Whatever the property tests happen to draw; and codes whose every bit differs, the largest
+    sums there are.
+    """
+    rng = np.random.default_rng(n_bytes)
+    db = codes(rng, 150, n_bytes, "random")
+    queries = np.concatenate([db[:2], ~db[64:66], codes(rng, 1, n_bytes, "random")])
+    mask = rng.random(len(db)) < 0.5
+    assert_topk(hamming.topk(queries, db, len(db)), oracle.topk(queries, db, len(db)))
+    assert_topk(hamming.topk(queries, db, 9, mask=mask), oracle.topk(queries, db, 9, mask))
 
 
 @cache
