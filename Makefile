@@ -4,6 +4,7 @@
 # make check     formatting, lint, types
 # make wheel     build the wheel and run the tests on it from another folder
 # make coverage  line coverage of the C++ kernels
+# make neon      the kernel tests on emulated AArch64; 4 minutes on two cores
 # make sanitize  the kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer
 # make sanitize-threads  searches by several callers on several threads under ThreadSanitizer
 # make instructions      instructions of the hot loops beside the record (UPDATE=--update accepts)
@@ -20,7 +21,7 @@ export HF_HUB_OFFLINE := 1
 
 comma := ,
 
-.PHONY: install test demo results check format wheel coverage sanitize clean
+.PHONY: install test demo results check format wheel neon coverage sanitize clean
 .PHONY: sanitize-threads instructions replay fuzz
 install: .venv/.built
 
@@ -77,6 +78,9 @@ endef
 wheel: install
 	$(call isolated,wheel,-Ccmake.define.HAMMING_WERROR=ON)
 	cd build/wheel && venv/bin/python -m pytest -q tests/hamming tests/test_install.py
+
+neon: .venv/.packages
+	tests/neon/run
 
 coverage: install
 	$(call isolated,coverage,-Ccmake.define.HAMMING_COVERAGE=ON)

@@ -18,9 +18,14 @@ hypothesis.settings.register_profile(
     deadline=None,  # speed belongs in benchmarks
     suppress_health_check=[
         hypothesis.HealthCheck.too_slow,
+        # Half floats are drawn by rejection: two draws of three.
+        hypothesis.HealthCheck.filter_too_much,
         # The `backend` fixture only chooses a backend; it holds nothing an example could change.
         hypothesis.HealthCheck.function_scoped_fixture,
     ],
+)
+hypothesis.settings.register_profile(
+    "emulated", hypothesis.settings.get_profile("ci"), max_examples=25
 )
 hypothesis.settings.load_profile("ci")
 

@@ -38,5 +38,9 @@ function(add_kernels target)
       -mprefer-vector-width=512
       -Wno-uninitialized -Wno-maybe-uninitialized)  # gcc 12 warns of its own intrinsics
     set_source_files_properties(${cpu}/isa_avx512.cpp PROPERTIES COMPILE_OPTIONS "${avx512}")
+  elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    target_sources(${target} PRIVATE ${cpu}/isa_neon.cpp)
+    target_compile_definitions(${target} PRIVATE HAMMING_HAVE_NEON)
+    set_source_files_properties(${cpu}/isa_neon.cpp PROPERTIES COMPILE_OPTIONS -march=armv8-a)
   endif()
 endfunction()

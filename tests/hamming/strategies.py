@@ -7,6 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from hypothesis import strategies as st
 
+# Bytes a code: below, at and above whole words, each unrolled width and two that are not.
+WIDTHS = (1, 2, 3, 4, 7, 8, 9, 12, 16, 24, 31, 32, 33, 48, 64, 96, 125, 128, 260)
+
 
 class Problem(NamedTuple):
     queries: np.ndarray
@@ -31,9 +34,7 @@ def codes(rng: np.random.Generator, n: int, n_bytes: int, kind: str) -> np.ndarr
 @st.composite
 def problems(draw: st.DrawFn, max_codes: int = 700) -> Problem:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    n_bytes = draw(
-        st.sampled_from([1, 2, 3, 4, 7, 8, 9, 12, 16, 24, 31, 32, 33, 48, 64, 96, 125, 260])
-    )
+    n_bytes = draw(st.sampled_from(WIDTHS))
     n_codes = draw(st.sampled_from([1, 2, 63, 64, 65, 127, 128, 129]) | st.integers(1, max_codes))
     n_queries = draw(st.sampled_from([0, 1, 2, 3, 4, 5, 9, 17]))
     kind = draw(st.sampled_from(["random", "equal", "few", "descending", "low_entropy"]))

@@ -8,6 +8,7 @@ import torch
 
 import hamming
 from hamming import arrays
+from tests.hamming import oracle
 
 DB = np.random.default_rng(0).integers(0, 256, (50, 8), dtype=np.uint8)
 
@@ -39,6 +40,35 @@ def test_torch_in_torch_out() -> None:
     assert isinstance(hamming.unpack(db), torch.Tensor)
     merged = hamming.merge_topk([hamming.topk(queries, db, 4)] * 2, 8)
     assert isinstance(merged.indices, torch.Tensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_packing_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
+    x = torch.randn(5, 70, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
+    codes = hamming.pack(x)
+    assert isinstance(codes, torch.Tensor)
+    assert codes.dtype == torch.uint8
+    expected = np.packbits((x.detach().double() > 0).numpy(), axis=1)
+    np.testing.assert_array_equal(codes.numpy(), expected)
+
+
+def test_packing_torch_bool_and_per_bit_threshold_tensor(backend: str) -> None:
+    bits = torch.tensor([[True, False, True]])
+    assert hamming.pack(bits).tolist() == [[0b10100000]]
+    x = torch.tensor([[0.5, 0.5, 0.5]])
+    assert hamming.pack(x, threshold=torch.tensor([0.4, 0.5, 0.6])).tolist() == [[0b10000000]]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_rescoring_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
+    x = torch.randn(4, 24, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_()
+    db = hamming.pack(torch.randn(50, 24, generator=torch.Generator().manual_seed(2)))
+    found = hamming.topk(hamming.pack(x), db, 10)
+    result = hamming.rescore(x, db, found.indices, 3)
+    assert isinstance(result.scores, torch.Tensor)
+    assert result.scores.dtype == torch.float32
+    expected = oracle.scores(x.detach().double().numpy(), db.numpy(), found.indices.numpy())
+    np.testing.assert_allclose(result.scores.numpy(), -np.sort(-expected)[:, :3], atol=1e-4)
 
 
 def test_dlpack_producers_give_numpy() -> None:

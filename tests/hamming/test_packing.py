@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -69,23 +68,6 @@ def test_nan(backend: str) -> None:
         hamming.pack(x)
     np.testing.assert_array_equal(hamming.pack(x, check_finite=False), [[192], [128]])
     np.testing.assert_array_equal(hamming.pack(np.array([[np.inf, -np.inf]])), [[128]])
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
-    x = torch.randn(5, 70, generator=torch.Generator().manual_seed(0)).to(dtype).requires_grad_()
-    codes = hamming.pack(x)
-    assert isinstance(codes, torch.Tensor)
-    assert codes.dtype == torch.uint8
-    expected = np.packbits((x.detach().double() > 0).numpy(), axis=1)
-    np.testing.assert_array_equal(codes.numpy(), expected)
-
-
-def test_torch_bool_and_per_bit_threshold_tensor(backend: str) -> None:
-    bits = torch.tensor([[True, False, True]])
-    assert hamming.pack(bits).tolist() == [[0b10100000]]
-    x = torch.tensor([[0.5, 0.5, 0.5]])
-    assert hamming.pack(x, threshold=torch.tensor([0.4, 0.5, 0.6])).tolist() == [[0b10000000]]
 
 
 def test_thresholds_beyond_64_bits(backend: str) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,18 +41,6 @@ def test_missing_candidates_come_last(backend: str) -> None:
     result = hamming.rescore(queries, db, np.array([[-1, 1, -1, 0]]), 4)
     assert result.indices.tolist() == [[0, 1, -1, -1]]
     assert result.scores.tolist() == [[3.0, -3.0, -np.inf, -np.inf]]
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
-def test_torch_dtypes_and_gradients(backend: str, dtype: torch.dtype) -> None:
-    x = torch.randn(4, 24, generator=torch.Generator().manual_seed(1)).to(dtype).requires_grad_()
-    db = hamming.pack(torch.randn(50, 24, generator=torch.Generator().manual_seed(2)))
-    found = hamming.topk(hamming.pack(x), db, 10)
-    result = hamming.rescore(x, db, found.indices, 3)
-    assert isinstance(result.scores, torch.Tensor)
-    assert result.scores.dtype == torch.float32
-    expected = oracle.scores(x.detach().double().numpy(), db.numpy(), found.indices.numpy())
-    np.testing.assert_allclose(result.scores.numpy(), -np.sort(-expected)[:, :3], atol=1e-4)
 
 
 def test_the_largest_queries(backend: str) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import hamming
 from tests.hamming import oracle
-from tests.hamming.strategies import Problem, codes, ks, problems
+from tests.hamming.strategies import WIDTHS, Problem, codes, ks, problems
 
 
 def assert_topk(result: hamming.TopK, expected: tuple[np.ndarray, np.ndarray]) -> None:
@@ -28,6 +28,25 @@ def test_equals_the_oracle(backend: str, problem: Problem, data: st.DataObject) 
     k = data.draw(ks(len(db)))
     result = hamming.topk(queries, db, k, mask=mask, threads=threads)
     assert_topk(result, oracle.topk(queries, db, k, mask))
+
+
+@cache
+def width_problem(n_bytes: int) -> tuple[np.ndarray, ...]:
+    """Queries some of which differ from a code in every bit: the largest sums there are."""
+    rng = np.random.default_rng(n_bytes)
+    db = codes(rng, 400 if n_bytes <= 2048 else 150, n_bytes, "random")
+    queries = np.concatenate([db[:2], ~db[64:66], codes(rng, 1, n_bytes, "random")])
+    mask = rng.random(len(db)) < 0.5
+    ranking = oracle.topk(queries, db, len(db))
+    return queries, db, mask, *ranking, *oracle.topk(queries, db, 9, mask)
+
+
+@pytest.mark.parametrize("n_bytes", [*WIDTHS, 256, 1024, 2048, 8191, 8192])
+def test_every_width(backend: str, n_bytes: int) -> None:
+    queries, db, mask, distances, indices, *masked = width_problem(n_bytes)
+    for k in (9, len(db)):
+        assert_topk(hamming.topk(queries, db, k), (distances[:, :k], indices[:, :k]))
+    assert_topk(hamming.topk(queries, db, 9, mask=mask), tuple(masked))
 
 
 @cache
