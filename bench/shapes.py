@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -17,12 +17,11 @@ _POOL = 32
 
 @dataclass(frozen=True)
 class Shape:
-    """One problem: its size, the order of its database, and what our own engine should reach.
+    """One problem: its size, and the order of its database.
 
     Attributes:
         order: "random"; "descending" = each code nearer than those before it; "equal" = all codes.
         backend: the backend of `hamming` to force; None = the run's.
-        target: the least ratio of faiss's CPU time to ours on one thread (design: cpu.md, 2).
     """
 
     n_bits: int
@@ -31,7 +30,6 @@ class Shape:
     k: int
     order: Order = "random"
     backend: str | None = None
-    target: float | None = field(default=None, compare=False)
 
     @property
     def n_bytes(self) -> int:
@@ -46,47 +44,17 @@ class Shape:
         """Code comparisons of one call."""
         return self.n_codes * self.n_queries
 
+    @property
+    def memory_bytes(self) -> int:
+        """About what a run needs: a copy for each contender, the largest as float32."""
+        call = self.n_queries * (self.n_bytes + 24 * self.k)
+        return 7 * (self.db_bytes + call) + 142 * self.n_codes + min(32 * self.db_bytes, 4 * 10**9)
+
     def __str__(self) -> str:
         words = [f"{self.n_bits} bits", f"N={short(self.n_codes)}", f"Q={self.n_queries}"]
         words += [f"k={self.k}"]
         words += [self.order] * (self.order != "random") + [self.backend or ""]
         return ", ".join(filter(None, words))
-
-
-DEFAULT: tuple[Shape, ...] = (
-    Shape(64, 10_000, 1, 10),
-    Shape(64, 100_000, 1, 10),
-    Shape(64, 1_000_000, 1, 10, target=3),
-    Shape(64, 10_000_000, 1, 10, target=2),
-    Shape(256, 1_000_000, 1, 10, target=1.5),
-    Shape(512, 1_000_000, 1, 10, target=1.5),
-    Shape(768, 1_000_000, 1, 10, target=1.5),
-    Shape(1024, 1_000_000, 1, 10, target=1.5),
-    Shape(64, 100_000, 100, 10),
-    Shape(64, 1_000_000, 10, 10, target=10),
-    Shape(64, 10_000_000, 100, 10, target=18),
-    Shape(32, 1_000_000, 100, 10, target=18),
-    Shape(64, 1_000_000, 100, 10),
-    Shape(128, 1_000_000, 100, 10, target=11),
-    Shape(256, 1_000_000, 100, 10, target=6),
-    Shape(512, 1_000_000, 100, 10, target=5),
-    Shape(768, 1_000_000, 100, 10, target=7),
-    Shape(1024, 1_000_000, 100, 10, target=5),
-    Shape(64, 1_000_000, 100, 1000, target=10),
-    Shape(64, 1_000_000, 100, 10, backend="avx2", target=4),
-    Shape(64, 1_000_000, 100, 10, order="descending"),
-    Shape(64, 1_000_000, 100, 10, order="equal"),
-    Shape(64, 1_000_000, 100, 1000, order="descending"),
-)
-
-QUICK: tuple[Shape, ...] = (
-    Shape(64, 100_000, 1, 10),
-    Shape(64, 1_000_000, 1, 10, target=3),
-    Shape(256, 100_000, 1, 10),
-    Shape(64, 100_000, 100, 10),
-    Shape(64, 100_000, 100, 100),
-    Shape(256, 100_000, 100, 10),
-)
 
 
 class Codes(NamedTuple):
@@ -97,7 +65,7 @@ class Codes(NamedTuple):
 
 
 def parse(text: str) -> Shape:
-    """A shape from "BITS,CODES,QUERIES,K[,ORDER]", with its target where the table has one.
+    """A shape from "BITS,CODES,QUERIES,K[,ORDER]".
 
     Raises:
         ValueError: the text is no such shape, in one sentence.
@@ -115,13 +83,13 @@ def parse(text: str) -> Shape:
         raise ValueError(f"expected a multiple of 8 bits (the rivals' limit), got {shape.n_bits}")
     if not (1 <= shape.k <= shape.n_codes and shape.n_queries >= 1):
         raise ValueError(f"expected k in 1..CODES and at least one query, got {text!r}")
-    return next((known for known in DEFAULT if known == shape), shape)
+    return shape
 
 
-def make(shape: Shape, seed: int = 0) -> Codes:
-    """The codes of a shape; the same ones for the same shape and seed."""
+def make(shape: Shape, seed: int = 0, pool: int = _POOL) -> Codes:
+    """The codes of a shape, with about `pool` queries; the same for the same shape and seed."""
     rng = np.random.default_rng([seed, shape.n_bits, shape.n_codes, shape.n_queries])
-    n_batches = max(1, _POOL // shape.n_queries)
+    n_batches = max(1, pool // shape.n_queries)
     size = (n_batches, shape.n_queries, shape.n_bytes)
     if shape.order == "random":
         batches = rng.integers(0, 256, size, np.uint8)
