@@ -67,7 +67,7 @@ _Reader = Callable[[np.ndarray, np.ndarray], object]
 
 
 def _readers(n_bytes: int) -> dict[str, tuple[int, _Reader]]:
-    """name -> (how many times a call reads an array of that size, call); each changes nothing."""
+    """By name: how many times a call reads an array of that size, and the call."""
     found: dict[str, tuple[int, _Reader]] = {
         "numpy max": (1, lambda a, _: a.max()),
         "numpy sum": (1, lambda a, _: a.sum()),
@@ -79,7 +79,9 @@ def _readers(n_bytes: int) -> dict[str, tuple[int, _Reader]]:
             lambda a, b: _LIBC.memcmp(a.ctypes.data, b.ctypes.data, a.nbytes),
         ),
     }
-    loops = next((lib for lib in map(library, ("avx512", "neon")) if not isinstance(lib, str)), None)
+    loops = next(
+        (lib for lib in map(library, ("avx512", "neon")) if not isinstance(lib, str)), None
+    )
     if loops is not None:
         times = max(1, 64 * 1024**2 // n_bytes)  # in a cache, a call's own cost must not count
         found["C loop"] = (times, lambda a, _: loops.read_all(a.ctypes.data, a.size, times))

@@ -1,4 +1,4 @@
-"""The figure of README: throughput against batch size, with the ceilings of the machine drawn in."""
+"""The figure of README: throughput against batch size, with the machine's ceilings drawn in."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _CEILING = {"color": "#666666", "linewidth": 1.2, "zorder": 1}
 
 
 def save(record: dict, path: Path) -> None:
-    """Draws the rows of the suite `batch_size`, one panel a code length; the suffix is the format."""
+    """Draws the rows of the suite `batch_size`, a panel a code length; the suffix is the format."""
+    import matplotlib
     from matplotlib.figure import Figure
 
     rows = rows_of(record, "batch_size")
@@ -35,8 +36,10 @@ def save(record: dict, path: Path) -> None:
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
     figure.suptitle(f"Exact top-10, {threads}, {record['machine']['cpu']}", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # No date and no version inside: the same results make the same file.
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+    # No date, version or random names inside: the same results make the same file.
+    with matplotlib.rc_context({"svg.hashsalt": path.suffix}):
+        metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        figure.savefig(path, metadata=metadata)
 
 
 def _panel(panel: Any, record: dict, rows: list[dict]) -> None:
@@ -53,6 +56,7 @@ def _panel(panel: Any, record: dict, rows: list[dict]) -> None:
     _ceilings(panel, record, rows[0], max(batches))
     panel.set_xscale("log", base=2)
     panel.set_yscale("log")
+    panel.yaxis.set_major_formatter("{x:g}")
     panel.set_xticks(batches, [str(n) for n in batches])
     panel.set_title(f"{shape['n_bits']} bits, {shape['n_codes']:,} codes", fontsize=10)
     panel.set_xlabel("queries a call")
@@ -74,8 +78,7 @@ def _ceilings(panel: Any, record: dict, row: dict, most: int) -> None:
     top = compare or max(c["rate"] for c in row["contenders"].values() if "rate" in c) * 100
     if compare:
         panel.axhline(compare, linestyle="--", **_CEILING)
-        text = f"popcount in L1: {compare:.1f}"
-        _label(panel, text, (most, compare), "right", (0, 3))
+        _label(panel, f"popcount in L1: {compare:.1f}", (most, compare), "right")
     if read:
         end = min(most, top * n_bytes / read)  # where the two cross
         start = 0.5**0.5  # left of one query, so that the line is seen where it crosses at once
@@ -84,20 +87,10 @@ def _ceilings(panel: Any, record: dict, row: dict, most: int) -> None:
         panel.plot(
             [start, end], [start * read / n_bytes, end * read / n_bytes], linestyle=":", **_CEILING
         )
-        middle = (start * end) ** 0.5
-        where = (middle, middle * read / n_bytes)
-        _label(panel, f"memory: {read:.0f} GB/s", where, "left", (6, -8))
+        _label(panel, f"memory: {read:.0f} GB/s", (end, end * read / n_bytes), "center")
 
 
-def _label(
-    panel: Any, text: str, at: tuple[float, float], side: str, offset: tuple[int, int]
-) -> None:
-    panel.annotate(
-        text,
-        at,
-        xytext=offset,
-        textcoords="offset points",
-        ha=side,
-        fontsize=8,
-        color=_CEILING["color"],
-    )
+def _label(panel: Any, text: str, at: tuple[float, float], side: str) -> None:
+    """Over the point, where no contender can be."""
+    style = {"ha": side, "fontsize": 8, "color": _CEILING["color"]}
+    panel.annotate(text, at, xytext=(0, 3), textcoords="offset points", **style)

@@ -5,9 +5,9 @@
     python bench/latency.py --suite radius_search --suite mask
     python bench/report.py FILE.json            tables and figure of a result file again
 
-Every result is compared with NumPy's exact one before anything is timed. The ceilings of the machine
-are measured in the same run: how fast it reads memory, and how many codes it compares where nothing
-else costs time. Timings, versions and the machine go to bench/results/ as JSON, tables to the screen.
+Every result is compared with NumPy's exact one before anything is timed. The machine's ceilings are
+measured in the same run: how fast it reads memory, and how many codes it compares in L1. Timings,
+versions and the machine go to bench/results/ as JSON, tables to the screen.
 Exit status: 0 measured, 1 a wrong result or an unwritable file, 2 wrong use.
 """
 

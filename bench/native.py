@@ -1,4 +1,4 @@
-"""ceilings.c, compiled by the C compiler of the machine that is measured, for one instruction set."""
+"""ceilings.c, compiled for one instruction set by the C compiler of the machine itself."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def library(backend: str) -> ctypes.CDLL | str:
     flags = (_X86 if platform.machine() in ("x86_64", "AMD64") else _OTHER).get(backend)
     if flags is None:
         return f"not measured: no loop like the backend {backend}"
-    compiler = next(filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), "")
+    compiler = next(
+        filter(None, map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))), ""
+    )
     if not compiler:
         return "not measured: no C compiler"
     with tempfile.TemporaryDirectory() as folder:

@@ -102,8 +102,8 @@ def legend(record: dict) -> str:
     lines = [
         f"{machine['cpu']}, {threads} thread{'s' * (threads != 1)}; meanwhile other processes used "
         f"{record['other_processes_cpus']:.1f} of {machine['logical_cpus']} CPUs",
-        "Gcmp/s: 1e9 code comparisons a second; 2.0x cpu / 1.9x wall: the rival takes so many times "
-        "our own time (fastest calls)",
+        "Gcmp/s: 1e9 code comparisons a second; 2.0x cpu / 1.9x wall: the rival takes so many "
+        "times our own time (fastest calls)",
         "of the ceiling: of the lesser of what the loop of bench/ceilings.c compares in L1 "
         "(popcount) and what a plain loop reads of a buffer of the database's size (memory)",
         f"from main memory {read['gb_per_s']:.1f} GB/s, the best of "
@@ -118,11 +118,11 @@ def legend(record: dict) -> str:
         lines.append("targets: set on a 2-core Sapphire Rapids machine; another has other ratios")
     for suite in suites(record):
         lines.append(f"{suite}:")
-        lines += [f"  {line}" for line in _contenders(rows_of(record, suite))]
+        lines += [f"  {line}" for line in contenders(rows_of(record, suite))]
     return "\n".join(lines)
 
 
-def _contenders(rows: Sequence[dict]) -> list[str]:
+def contenders(rows: Sequence[dict]) -> list[str]:
     """Version, configuration and agreement of each, or why it is missing."""
     lines = []
     for name in rows[0]["contenders"]:

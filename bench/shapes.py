@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -13,6 +14,7 @@ ORDERS: tuple[Order, ...] = ("random", "descending", "equal")
 
 # Codes to search for: one query again and again would only show what the caches hold.
 _POOL = 32
+_POOL_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -86,21 +88,33 @@ def parse(text: str) -> Shape:
     return shape
 
 
-def make(shape: Shape, seed: int = 0, pool: int = _POOL) -> Codes:
-    """The codes of a shape, with about `pool` queries; the same for the same shape and seed."""
-    rng = np.random.default_rng([seed, shape.n_bits, shape.n_codes, shape.n_queries])
-    n_batches = max(1, pool // shape.n_queries)
-    size = (n_batches, shape.n_queries, shape.n_bytes)
-    if shape.order == "random":
-        batches = rng.integers(0, 256, size, np.uint8)
-        return Codes(batches, rng.integers(0, 256, (shape.n_codes, shape.n_bytes), np.uint8))
-    batches = np.zeros(size, np.uint8)
-    if shape.order == "equal":
-        return Codes(batches, np.full((shape.n_codes, shape.n_bytes), 0xA5, np.uint8))
+def make(shape: Shape, pool: int = _POOL) -> Codes:
+    """The codes of a shape, with about `pool` queries; the same ones for the same shape.
+
+    Fewer where the database fits no cache, and what the last search left there does not matter.
+    """
+    db = database(shape.n_bits, shape.n_codes, shape.order)
+    pool = max(min(pool, 4), min(pool, _POOL_BYTES // shape.db_bytes))
+    size = (max(1, pool // shape.n_queries), shape.n_queries, shape.n_bytes)
+    if shape.order != "random":
+        return Codes(np.zeros(size, np.uint8), db)
+    rng = np.random.default_rng([1, shape.n_bits, shape.n_codes, shape.n_queries])
+    return Codes(rng.integers(0, 256, size, np.uint8), db)
+
+
+@functools.lru_cache(maxsize=1)
+def database(n_bits: int, n_codes: int, order: Order) -> np.ndarray:
+    """`(n_codes, n_bits / 8) uint8`; the last one is kept, and with it what rivals built of it."""
+    n_bytes = n_bits // 8
+    if order == "random":
+        rng = np.random.default_rng([0, n_bits, n_codes])
+        return rng.integers(0, 256, (n_codes, n_bytes), np.uint8)
+    if order == "equal":
+        return np.full((n_codes, n_bytes), 0xA5, np.uint8)
     # Every distance from n_bits down to 0, equally often: no order makes a search accept more.
-    ones = shape.n_bits - np.arange(shape.n_codes) * (shape.n_bits + 1) // shape.n_codes
-    prefixes = np.packbits(np.tri(shape.n_bits + 1, shape.n_bits, -1, np.uint8), axis=1)
-    return Codes(batches, prefixes[ones])
+    ones = n_bits - np.arange(n_codes) * (n_bits + 1) // n_codes
+    prefixes = np.packbits(np.tri(n_bits + 1, n_bits, -1, np.uint8), axis=1)
+    return prefixes[ones]
 
 
 def short(count: int) -> str:

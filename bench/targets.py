@@ -1,7 +1,7 @@
 """The targets of the design's table, and why those that are missed are missed.
 
-The table is section 2 of the design of the CPU search: one thread, k=10 and random codes unless said
-otherwise, set on a 2-core Sapphire Rapids machine against faiss-cpu 1.15.1 in the same process.
+The table is section 2 of the design of the CPU search: one thread, k=10 and random codes unless it
+says otherwise, set on a 2-core Sapphire Rapids machine against faiss-cpu 1.15.1 in one process.
 """
 
 from __future__ import annotations

@@ -15,5 +15,5 @@ SUITE = replace(
     title="Larger and larger batches",
     shapes=tuple(Shape(bits, 1_000_000, q, 10) for bits in (64, 256) for q in _BATCHES),
     quick=tuple(Shape(64, 100_000, q, 10) for q in (1, 8, 64)),
-    budget=Budget(seconds=5),
+    budget=Budget(seconds=5, min_rounds=3),
 )

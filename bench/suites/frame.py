@@ -1,5 +1,6 @@
-"""What all suites share: equal results first, then the time. A suite is data: its shapes, what it
-measures on them, who takes part, and when two answers are the same.
+"""What all suites share: equal results first, then the time.
+
+A suite is data: its shapes, what is done with them, by whom, and when two answers are the same.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ EXACT = "distances and indices"
 DISTANCES = "distances; other indices at equal distance"
 
 # A contender that needs longer for one call is left out of a shape, with a note.
-SLOW_SECONDS = 2.0
+SLOW_SECONDS = 1.0
 
 
 class WrongResultError(Exception):
@@ -35,7 +36,7 @@ class Suite:
         title: over its tables.
         shapes: dataclasses whose `str` names them, of which `quick` are small.
         make: shape -> problem: the inputs, with `n_calls`, how many different ones there are.
-        contenders: ours first. `prepare(problem, threads)` -> `call(number)` -> answer to that input.
+        contenders: ours first. `prepare(problem, threads)` -> `call(number)` -> its answer.
         check: `(problem, number, found, expected)` -> in what they agree.
             Raises WrongResultError, with the first difference, where they do not.
         reference: prepares like a contender; its answers are the expected ones.
@@ -57,7 +58,7 @@ class Suite:
     unit: str = "Gcmp/s"
     ceiling: Literal["scan", "read"] | None = "scan"
     memory: bool = False
-    budget: harness.Budget = field(default_factory=lambda: harness.Budget(seconds=14))
+    budget: harness.Budget = field(default_factory=lambda: harness.Budget(seconds=10))
 
 
 def run(
@@ -160,7 +161,7 @@ def verify(
                 agreement[name] = agrees
         for name in [n for n in calls if took[n] > SLOW_SECONDS and n != ours]:
             del calls[name]
-            missing[name] = f"too slow: left out after a call of {took[name]:.1f} s"
+            missing[name] = f"left out: {took[name]:.1f} s a call"
     return agreement
 
 
@@ -192,4 +193,3 @@ def _threads(threads: int) -> Iterator[None]:
             del os.environ["HAMMING_THREADS"]
         else:
             os.environ["HAMMING_THREADS"] = before
-

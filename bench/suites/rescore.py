@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import hamming
 
@@ -27,7 +28,9 @@ class RescoreShape:
 
     @property
     def memory_bytes(self) -> int:
-        return self.n_codes * self.n_bits // 4 + 6 * self.n_queries * self.m * (4 * self.n_bits + 16)
+        return self.n_codes * self.n_bits // 4 + 6 * self.n_queries * self.m * (
+            4 * self.n_bits + 16
+        )
 
     def __str__(self) -> str:
         size = f"{self.n_bits} bits, N={shapes.short(self.n_codes)}, Q={self.n_queries}"
@@ -68,7 +71,7 @@ def _ours(problem: Problem, threads: int) -> Call:
 
 def _numpy(problem: Problem, threads: int) -> Call:
     """Candidates unpacked query by query, so that they stay in a cache, and one product each."""
-    del threads  # of a matrix times a vector
+    threadpool_limits(threads, user_api="blas")
     batches, db, indices, k = problem
 
     def call(number: int) -> Found:

@@ -13,30 +13,31 @@ from ..rivals import NUMPY, OURS, RIVALS, Rival
 from ..shapes import Shape
 from .frame import DISTANCES, EXACT, Suite, WrongResultError
 
+# Shapes of one database follow each other: rivals build their indexes of it once.
 SHAPES: tuple[Shape, ...] = (
     Shape(64, 10_000, 1, 10),
     Shape(64, 100_000, 1, 10),
-    Shape(64, 1_000_000, 1, 10),
-    Shape(64, 10_000_000, 1, 10),
-    Shape(256, 1_000_000, 1, 10),
-    Shape(512, 1_000_000, 1, 10),
-    Shape(768, 1_000_000, 1, 10),
-    Shape(1024, 1_000_000, 1, 10),
     Shape(64, 100_000, 100, 10),
+    Shape(64, 1_000_000, 1, 10),
     Shape(64, 1_000_000, 10, 10),
-    Shape(64, 10_000_000, 100, 10),
-    Shape(32, 1_000_000, 100, 10),
     Shape(64, 1_000_000, 100, 10),
-    Shape(128, 1_000_000, 100, 10),
-    Shape(256, 1_000_000, 100, 10),
-    Shape(512, 1_000_000, 100, 10),
-    Shape(768, 1_000_000, 100, 10),
-    Shape(1024, 1_000_000, 100, 10),
     Shape(64, 1_000_000, 100, 1000),
     Shape(64, 1_000_000, 100, 10, backend="avx2"),
     Shape(64, 1_000_000, 100, 10, order="descending"),
-    Shape(64, 1_000_000, 100, 10, order="equal"),
     Shape(64, 1_000_000, 100, 1000, order="descending"),
+    Shape(64, 1_000_000, 100, 10, order="equal"),
+    Shape(64, 10_000_000, 1, 10),
+    Shape(64, 10_000_000, 100, 10),
+    Shape(32, 1_000_000, 100, 10),
+    Shape(128, 1_000_000, 100, 10),
+    Shape(256, 1_000_000, 1, 10),
+    Shape(256, 1_000_000, 100, 10),
+    Shape(512, 1_000_000, 1, 10),
+    Shape(512, 1_000_000, 100, 10),
+    Shape(768, 1_000_000, 1, 10),
+    Shape(768, 1_000_000, 100, 10),
+    Shape(1024, 1_000_000, 1, 10),
+    Shape(1024, 1_000_000, 100, 10),
 )
 
 QUICK: tuple[Shape, ...] = (
