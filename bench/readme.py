@@ -162,6 +162,7 @@ BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "targets": target_table,
     "suite": suite,
     "ceilings": ceilings,
+    "where": lambda record, _: where(record),
     "figure": batch_size,
 }
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from ..harness import Budget
+from ..rivals import USEARCH
 from ..shapes import Shape
 from . import topk
 
@@ -23,6 +24,8 @@ SUITE = replace(
         Shape(64, 10_000_000, 1, 1_000_000),
     ),
     quick=(Shape(64, 100_000, 10, 1_000), Shape(64, 100_000, 1, 100_000)),
+    # usearch needs 12 s a call at k=1e5 and 31 s at k=1e6, of a million codes.
+    contenders=tuple(rival for rival in topk.SUITE.contenders if rival.name != USEARCH.name),
     make=partial(topk.make, pool=2),  # inputs to check, not to time, are what takes long here
     memory=True,
     budget=Budget(seconds=8),
