@@ -1,11 +1,14 @@
-"""Latency and throughput of `hamming.topk` beside faiss and NumPy, in one process on the same data.
+"""Latency and throughput of `hamming` beside its rivals, in one process on the same data.
 
-    python bench/latency.py                 the shapes of the design's table, about ten minutes
-    python bench/latency.py --quick         small shapes, under a minute
+    python bench/latency.py                     what README shows, about twelve minutes
+    python bench/latency.py --quick             the same suites on small shapes, about a minute
+    python bench/latency.py --suite radius_search --suite mask
+    python bench/report.py FILE.json            tables and figure of a result file again
 
-Every result is compared with NumPy's exact ranking before anything is timed. Timings, versions and
-the machine go to bench/results/ as JSON, tables to the screen. Exit status: 0 measured, 1 a wrong
-result or an unwritable file, 2 wrong use.
+Every result is compared with NumPy's exact one before anything is timed. The machine's ceilings are
+measured in the same run: how fast it reads memory, and how many codes it compares in L1. Timings,
+versions and the machine go to bench/results/ as JSON, tables to the screen.
+Exit status: 0 measured, 1 a wrong result or an unwritable file, 2 wrong use.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
@@ -23,14 +27,16 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
 from rich.console import Console
 
 import hamming
-from bench import ceilings, machine, report, shapes
+from bench import machine, report, shapes, targets
+from bench.ceilings import MEMORY_BYTES, Ceilings
 from bench.harness import Budget
-from bench.rivals import RIVALS
 from bench.shapes import Shape
-from bench.suites import topk
+from bench.suites import DEFAULT, SUITES, frame
 
 RESULTS = machine.ROOT / "bench" / "results"
-BUDGETS = {"default": Budget(seconds=14), "quick": Budget(seconds=1.5, min_rounds=3)}
+QUICK = Budget(seconds=1.5, min_rounds=3)
+Job = tuple[str, Any]
+"""A suite's name and one of its shapes."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,11 +44,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = parser.parse_args(arguments)
     options.backend, forced = _backend(parser, options)
-    grid = options.shape or (shapes.QUICK if options.quick else shapes.DEFAULT)
+    if options.shape and options.suite not in (None, ["topk"]):
+        parser.error("--shape: expected no other --suite than topk, whose shapes it names")
     out = options.out or RESULTS / _file_name(options, forced)
     _check_writable(parser, out)
     progress = Console(stderr=True, highlight=False)
-    chosen = _runnable(grid, options.backend if forced else None, progress)
+    chosen = _runnable(_jobs(options), options.backend if forced else None, progress)
     if not chosen:
         parser.error("no shape is left to measure; choose a smaller one or another backend")
     try:
@@ -51,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             **_measure(chosen, options, progress),
         }
         report.save(record, out)
-    except topk.WrongResultError as error:
+    except frame.WrongResultError as error:
         progress.print(f"wrong result, nothing is written: {error}", markup=False)
         return 1
     except OSError as error:
@@ -60,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         progress.print("stopped, nothing is written")
         return 130
-    _show(record, out)
+    report.show(record)
+    progress.print(f"wrote {out}", markup=False)
     return 0
 
 
@@ -74,11 +82,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="small shapes, few repeats")
     parser.add_argument(
+        "--suite",
+        action="append",
+        choices=[*SUITES, "all"],
+        help=f"measure this instead of {', '.join(DEFAULT)}; may be repeated",
+    )
+    parser.add_argument(
+        "--seconds", type=_positive, metavar="S", help="to time each shape for (the suite's own)"
+    )
+    parser.add_argument(
         "--shape",
         action="append",
         type=_shape,
         metavar="BITS,CODES,QUERIES,K[,ORDER]",
-        help="measure this shape instead of the grid, e.g. 64,1e6,100,10; may be repeated",
+        help="measure this shape of topk, e.g. 64,1e6,100,10; may be repeated",
     )
     parser.add_argument("--threads", type=_positive, default=1, help="for every contender (1)")
     parser.add_argument(
@@ -116,10 +133,26 @@ def _backend(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tu
     return hamming.backends()[0], False
 
 
+def _jobs(options: argparse.Namespace) -> list[Job]:
+    if options.shape:
+        return [("topk", shape) for shape in options.shape]
+    return [
+        (name, shape)
+        for name in _suites(options)
+        for shape in (SUITES[name].quick if options.quick else SUITES[name].shapes)
+    ]
+
+
+def _suites(options: argparse.Namespace) -> Sequence[str]:
+    asked = options.suite or DEFAULT
+    return tuple(SUITES) if "all" in asked else tuple(dict.fromkeys(asked))
+
+
 def _file_name(options: argparse.Namespace, forced: bool) -> str:
+    suites = "".join(f"-{name}" for name in options.suite or ())
     grid = "-shape" if options.shape else "-quick" if options.quick else ""
     threads = f"-{options.threads}threads" if options.threads != 1 else ""
-    return f"latency{grid}{threads}{f'-{options.backend}' if forced else ''}.json"
+    return f"latency{suites}{grid}{threads}{f'-{options.backend}' if forced else ''}.json"
 
 
 def _check_writable(parser: argparse.ArgumentParser, out: Path) -> None:
@@ -129,43 +162,50 @@ def _check_writable(parser: argparse.ArgumentParser, out: Path) -> None:
         parser.error(f"--out: expected a file that can be written, got {out}")
 
 
-def _runnable(grid: Sequence[Shape], forced: str | None, progress: Console) -> list[Shape]:
+def _runnable(jobs: Sequence[Job], forced: str | None, progress: Console) -> list[Job]:
     """Without the shapes this machine, or the forced backend, cannot run; says which and why."""
     available = machine.available_memory()
     chosen = []
-    for shape in grid:
-        # Every contender's own copy and one for what they build; queries and results.
-        call_bytes = shape.n_queries * (shape.n_bytes + 24 * shape.k)
-        copies = (shape.db_bytes + call_bytes) * (2 + len(RIVALS))
-        if shape.backend is not None and shape.backend not in hamming.backends():
+    for name, shape in jobs:
+        backend, need = getattr(shape, "backend", None), shape.memory_bytes
+        if backend is not None and backend not in hamming.backends():
             progress.print(f"skipped: {shape}: this machine has no such backend")
-        elif shape.backend is not None and forced is not None:
+        elif backend is not None and forced is not None:
             progress.print(f"skipped: {shape}: {forced} is forced")
-        elif available is not None and copies > available:
-            need, have = copies / 1e9, available / 1e9
+        elif available is not None and need > available:
+            need, have = need / 1e9, available / 1e9
             progress.print(f"skipped: {shape}: needs {need:.1f} GB, {have:.1f} GB are available")
         else:
-            chosen.append(shape)
+            chosen.append((name, shape))
     return chosen
 
 
-def _measure(chosen: Sequence[Shape], options: argparse.Namespace, progress: Console) -> dict:
+def _measure(chosen: Sequence[Job], options: argparse.Namespace, progress: Console) -> dict:
     begin, load, others = time.time(), machine.load_average(), machine.Others()
     # Lines, not a live display: its thread would be charged to whoever is timed.
     progress.print("read bandwidth ...")
-    seconds = 1 if options.quick else 4
-    bandwidths = [ceilings.read_bandwidth(options.threads, seconds=seconds)]
-    budget = BUDGETS["quick" if options.quick else "default"]
+    ceilings = Ceilings(options.threads, seconds=1 if options.quick else 4)
+    ceilings.read(MEMORY_BYTES)
     rows = []
-    for number, shape in enumerate(chosen, start=1):
-        progress.print(f"{number}/{len(chosen)} {shape} ...", markup=False)
-        rows.append(
-            topk.run(shape, RIVALS, backend=options.backend, threads=options.threads, budget=budget)
+    for number, (name, shape) in enumerate(chosen, start=1):
+        progress.print(f"{number}/{len(chosen)} {name}: {shape} ...", markup=False)
+        row = frame.run(
+            SUITES[name],
+            shape,
+            backend=options.backend,
+            threads=options.threads,
+            budget=_budget(options),
         )
-    # Again at the end: a neighbour can only make it look smaller.
-    bandwidths.append(ceilings.read_bandwidth(options.threads, seconds=seconds))
-    read = max(bandwidths, key=lambda found: found["gb_per_s"])
-    record = {
+        rows.append({"suite": name, **row})
+    progress.print("ceilings ...")
+    ceilings.read(MEMORY_BYTES, again=True)  # a neighbour can only make it look smaller
+    for (name, shape), row in zip(chosen, rows, strict=True):
+        row["ceiling"] = _ceiling(SUITES[name], shape, row, ceilings)
+    # Targets are for one thread and the best backend.
+    aimed = options.threads == 1 and options.backend == hamming.backends()[0]
+    for row in rows:
+        row["verdicts"] = targets.verdicts(row, rows) if aimed else []
+    return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin)),
         "seconds": round(time.time() - begin, 1),
         "threads": options.threads,
@@ -173,31 +213,28 @@ def _measure(chosen: Sequence[Shape], options: argparse.Namespace, progress: Con
         "machine": machine.facts(),
         "load_average": {"begin": load, "end": machine.load_average()},
         "other_processes_cpus": round(others.cpus(), 2),
-        "ceilings": {"read": read, "last_level_cache": machine.last_level_cache()},
+        "ceilings": ceilings.record(),
         "rows": rows,
     }
-    _judge(record)
-    return record
 
 
-def _judge(record: dict) -> None:
-    """Adds to each row what can be said only beside the others."""
-    for row in record["rows"]:
-        row["fraction_of_bandwidth"] = report.fraction_of_bandwidth(row, record)
-    # Targets are for one thread and the best backend.
-    aimed = record["threads"] == 1 and record["backend"] == hamming.backends()[0]
-    for row in record["rows"]:
-        row["verdict"] = report.verdict(row, record["rows"]) if aimed else ""
+def _budget(options: argparse.Namespace) -> Budget | None:
+    """None: the suite's."""
+    if options.seconds:
+        return Budget(options.seconds, min_rounds=3)
+    return QUICK if options.quick else None
 
 
-def _show(record: dict, out: Path) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=170)  # a log has no width to respect
-    for table in report.tables(record):
-        console.print(table)
-    console.print(report.legend(record), markup=False)
-    console.print(f"wrote {out}", markup=False)
+def _ceiling(suite: frame.Suite, shape: Any, row: dict, ceilings: Ceilings) -> dict | None:
+    """What bounds the row's rate, and how much of that our own engine reaches."""
+    if suite.ceiling is None:
+        return None
+    if suite.ceiling == "read":
+        found = {"rate": ceilings.read(shape.read_bytes)["gb_per_s"], "bound": "memory"}
+    else:
+        found = ceilings.of_scan(row["backend"], shape.n_bits, shape.n_codes, shape.n_queries)
+    ours = next(iter(row["contenders"].values()))["rate"]
+    return found | {"fraction": ours / found["rate"] if found["rate"] else None}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import hashlib
 import importlib.metadata
 import os
@@ -10,6 +12,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import hamming
@@ -17,7 +20,16 @@ import hamming._core
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PACKAGES = ("hamming-kd", "numpy", "faiss-cpu", "torch", "open_clip_torch", "timm", "transformers")
+PACKAGES = (
+    "hamming-kd",
+    "numpy",
+    "faiss-cpu",
+    "usearch",
+    "torch",
+    "open_clip_torch",
+    "timm",
+    "transformers",
+)
 
 
 def facts() -> dict:
@@ -105,6 +117,20 @@ def available_memory() -> int | None:
     return _meminfo("MemAvailable")
 
 
+def peak_memory(call: Callable[[int], object]) -> int | None:
+    """Bytes by which the process's resident memory rises during a call; None where nobody says."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)  # what an earlier call freed would be used again unseen
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        before = _meminfo("VmRSS", "/proc/self/status")
+        call(0)
+        after = _meminfo("VmHWM", "/proc/self/status")
+    except OSError:
+        return None
+    return None if before is None or after is None else max(0, after - before)
+
+
 def extension() -> dict[str, str]:
     """Which compiled file was measured: a commit does not say it, a digest does."""
     path = Path(hamming._core.__file__)
@@ -155,8 +181,8 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-def _meminfo(key: str) -> int | None:
-    match = re.search(rf"^{key}:\s+(\d+) kB$", _read(Path("/proc/meminfo")), re.M)
+def _meminfo(key: str, file: str = "/proc/meminfo") -> int | None:
+    match = re.search(rf"^{key}:\s+(\d+) kB$", _read(Path(file)), re.M)
     return int(match[1]) * 1024 if match else None
 
 

@@ -1,7 +1,9 @@
-"""Writes the figures of README.md from bench/results, so that none is typed in.
+"""Writes the figures of README.md and docs/ from bench/results, so that none is typed in.
 
-python bench/readme.py           rewrite the blocks between the markers
+python bench/readme.py           rewrite the blocks between the markers, and the figure
 python bench/readme.py --check   exit 1 if a block differs from its result file
+
+A block is `<!-- KIND FILE.json [SUITE] -->` to `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -15,12 +17,23 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
-from bench import report
+from bench import report, targets
 from bench.retrieval import table_of
+from bench.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
-BLOCK = re.compile(r"<!-- (\w+) (\S+\.json) -->\n.*?<!-- end -->", re.DOTALL)
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+FIGURE = ROOT / "docs" / "batch_size.png"
+BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
+
+# The rows of README: names of the suite topk.
+SHORT = (
+    *("64 bits, N=1e6, Q=1, k=10", "64 bits, N=1e7, Q=1, k=10", "256 bits, N=1e6, Q=1, k=10"),
+    *(f"{n_bits} bits, N=1e6, Q=100, k=10" for n_bits in (32, 64, 128, 256, 512, 1024)),
+    "64 bits, N=1e7, Q=100, k=10",
+    "64 bits, N=1e6, Q=100, k=1000",
+    "64 bits, N=1e6, Q=100, k=10, avx2",
+)
 
 
 def markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -29,51 +42,161 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|---" * len(lines[0]) + "|", *rest])
 
 
-def retrieval(path: Path) -> str:
+def retrieval(data: dict, _: str | None = None) -> str:
     """The table of bench/retrieval.py and its protocol."""
-    data = json.loads(path.read_text())
     protocol = data["results"][0]["protocol"].split(";")[0]
     note = f"Mean ± standard deviation of {len(data['seeds'])} seeds. {protocol}."
     return f"{markdown(table_of(data['results']))}\n\n{note}"
 
 
-def latency(path: Path) -> str:
-    """The shapes of bench/latency.py, and where they were measured."""
-    record = json.loads(path.read_text())
+def latency(record: dict, _: str | None = None) -> str:
+    """README's short form of the suites topk and threads, and where they were measured."""
+    head, *lines = report.summary(report.rows_of(record, "topk"))
+    short = [head, *sorted((line for line in lines if line[0] in SHORT), key=_place)]
+    return f"{markdown(short)}\n\n{where(record)}\n\n{_threads(record)}{_reached(record)}"
+
+
+def _place(line: Sequence[str]) -> int:
+    return SHORT.index(line[0])
+
+
+def where(record: dict) -> str:
+    """Machine, versions, threads, command, load, and how to read the tables."""
     machine, versions = record["machine"], record["machine"]["versions"]
-    where = f"{machine['cpu']}, {record['threads']} thread, commit {machine['git']['commit'][:7]}"
-    note = (
-        f"{where}, faiss-cpu {versions['faiss-cpu']}, NumPy {versions['numpy']}. Single queries: "
-        "p50 / p90; batches: 1e9 code comparisons a second; the others: their minimum process CPU "
-        "time over ours, on the same data in the same process."
+    names = ("faiss-cpu", "usearch", "numpy", "torch")
+    with_versions = ", ".join(f"{name} {versions[name]}" for name in names if versions.get(name))
+    threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
+    command = f"`python {' '.join(record['command'])}`"
+    return (
+        f"{machine['cpu']}, {machine['logical_cpus']} CPUs of which others used "
+        f"{record['other_processes_cpus']:.1f}, {threads}, commit {machine['git']['commit'][:7]}, "
+        f"{with_versions}, `OMP_WAIT_POLICY={machine['environment'].get('OMP_WAIT_POLICY', '')}`; "
+        f"{command}. One query: p50 / p90; batches: 1e9 code comparisons a second. The others: "
+        "their least process CPU time over ours, on the same data in the same process. The ceiling "
+        "is the lesser of what the machine compares in L1 (popcount) and what it reads of a buffer "
+        f"of the database's size (memory; {record['ceilings']['read']['gb_per_s']:.0f} GB/s beyond "
+        "the caches)."
     )
-    return f"{markdown(report.summary(record))}\n\n{note}"
 
 
-BLOCKS: dict[str, Callable[[Path], str]] = {"retrieval": retrieval, "latency": latency}
+def _threads(record: dict) -> str:
+    rows = [row for row in report.rows_of(record, "threads") if row["shape"]["n_queries"] > 1]
+    parts = [
+        f"{row['ratios']['hamming, 1 thread']['wall']:.1f}x our one thread and "
+        f"{row['ratios']['faiss, 2 threads']['wall']:.1f}x faiss on two at {row['name']}"
+        for row in rows
+        if "faiss, 2 threads" in row["ratios"]
+    ]
+    return f"Two threads, by wall time: {'; '.join(parts)}. " if parts else ""
 
 
-def rendered(text: str) -> str:
-    """README with every block made anew."""
+def _reached(record: dict) -> str:
+    words = [_verdict(target, record) for target in targets.TARGETS]
+    missed = sum(word.startswith("missed") for word in words)
+    met = sum(word.startswith("met") for word in words)
+    return (
+        f"Of the {len(words)} targets set beforehand {met} are met and {missed} missed: "
+        "[docs/performance.md](docs/performance.md) has all of them, and the other suites."
+    )
+
+
+def target_table(record: dict, _: str | None = None) -> str:
+    """Each target of the design, the prototype's figure, ours, and why where it is missed."""
+    lines = [("shape", "prototype", "to reach", "measured", "")]
+    for target in targets.TARGETS:
+        found = targets.figures(target, record["rows"])
+        measured = ", ".join(figure.words for figure in found)
+        lines.append(
+            (target.name, target.prototype, target.words, measured, _verdict(target, record))
+        )
+    return f"{markdown(lines)}\n\n{where(record)}"
+
+
+def _verdict(target: targets.Target, record: dict) -> str:
+    found = targets.figures(target, record["rows"])
+    if len(found) < len(target.shapes):
+        return "not measured"
+    verdicts = {figure.verdict for figure in found}
+    if "missed" in verdicts:
+        reason = targets.REASONS.get(target.name, "**the reason is not written yet**")
+        return f"missed: {reason}"
+    return max(verdicts, key=len)  # "met within 10%" if any is
+
+
+def suite(record: dict, name: str | None) -> str:
+    """All rows of a suite, the configuration of its contenders, and where it was measured."""
+    rows = report.rows_of(record, name or "topk")
+    notes = "\n".join(f"- {line}" for line in report.contenders(rows))
+    title = SUITES[rows[0]["suite"]].title
+    return f"{title}.\n\n{markdown(report.summary(rows))}\n\n{notes}"
+
+
+def ceilings(record: dict, _: str | None = None) -> str:
+    """What the machine was measured to do at best."""
+    found = record["ceilings"]
+    lines = [("what", "at best")]
+    lines += [
+        (f"read of {report.size(int(n_bytes))}", f"{rate:.0f} GB/s")
+        for n_bytes, rate in found["read_gb_per_s"].items()
+    ]
+    lines += [
+        (
+            f"xor, popcount, min and compare in L1, {name}",
+            one.get("missing") or f"{one['gcmp_per_s']:.3g} Gcmp/s, {one['instructions']}",
+        )
+        for name, one in found["popcount"].items()
+    ]
+    return markdown(lines)
+
+
+def batch_size(record: dict, _: str | None = None) -> str:
+    """The figure, for README."""
+    rows = report.rows_of(record, "batch_size")
+    code = " and ".join(f"{n}" for n in sorted({row["shape"]["n_bits"] for row in rows}))
+    return f"![Throughput against batch size at {code} bits](docs/{FIGURE.name})"
+
+
+BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
+    "retrieval": retrieval,
+    "latency": latency,
+    "targets": target_table,
+    "suite": suite,
+    "ceilings": ceilings,
+    "where": lambda record, _: where(record),
+    "figure": batch_size,
+}
+
+
+def rendered(text: str, page: str = "README.md") -> str:
+    """A page with every block made anew."""
 
     def block(match: re.Match[str]) -> str:
-        kind, name = match.groups()
+        kind, name, of = match.groups()
         path = ROOT / "bench" / "results" / name
         if not path.is_file():
-            sys.exit(f"README.md: expected {path}, got no such file; measure it, or drop the block")
-        body = BLOCKS[kind](path)
-        return f"<!-- {kind} {name} -->\n{body}\n<!-- end -->"
+            sys.exit(f"{page}: expected {path}, got no such file; measure it, or drop the block")
+        body = BLOCKS[kind](json.loads(path.read_text()), of)
+        argument = f" {of}" if of else ""
+        return f"<!-- {kind} {name}{argument} -->\n{body}\n<!-- end -->"
 
     return BLOCK.sub(block, text)
 
 
 def main() -> None:
     """The command line."""
-    old = README.read_text()
-    new = rendered(old)
-    if "--check" in sys.argv[1:]:
-        sys.exit("README.md: run python bench/readme.py" if new != old else 0)
-    README.write_text(new)
+    check = "--check" in sys.argv[1:]
+    for page in PAGES:
+        old = page.read_text()
+        new = rendered(old, page.name)
+        if check and new != old:
+            sys.exit(f"{page.name}: run python bench/readme.py")
+        page.write_text(new)
+    if not check:
+        figure = re.search(r"<!-- figure (\S+\.json) -->", PAGES[0].read_text())
+        if figure:
+            from bench.figure import save
+
+            save(json.loads((ROOT / "bench" / "results" / figure[1]).read_text()), FIGURE)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -13,16 +14,16 @@ ORDERS: tuple[Order, ...] = ("random", "descending", "equal")
 
 # Codes to search for: one query again and again would only show what the caches hold.
 _POOL = 32
+_POOL_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One problem: its size, the order of its database, and what our own engine should reach.
+    """One problem: its size, and the order of its database.
 
     Attributes:
         order: "random"; "descending" = each code nearer than those before it; "equal" = all codes.
         backend: the backend of `hamming` to force; None = the run's.
-        target: the least ratio of faiss's CPU time to ours on one thread (design: cpu.md, 2).
     """
 
     n_bits: int
@@ -31,7 +32,6 @@ class Shape:
     k: int
     order: Order = "random"
     backend: str | None = None
-    target: float | None = field(default=None, compare=False)
 
     @property
     def n_bytes(self) -> int:
@@ -46,47 +46,17 @@ class Shape:
         """Code comparisons of one call."""
         return self.n_codes * self.n_queries
 
+    @property
+    def memory_bytes(self) -> int:
+        """About what a run needs: a copy for each contender, the largest as float32."""
+        call = self.n_queries * (self.n_bytes + 24 * self.k)
+        return 7 * (self.db_bytes + call) + 142 * self.n_codes + min(32 * self.db_bytes, 4 * 10**9)
+
     def __str__(self) -> str:
         words = [f"{self.n_bits} bits", f"N={short(self.n_codes)}", f"Q={self.n_queries}"]
         words += [f"k={self.k}"]
         words += [self.order] * (self.order != "random") + [self.backend or ""]
         return ", ".join(filter(None, words))
-
-
-DEFAULT: tuple[Shape, ...] = (
-    Shape(64, 10_000, 1, 10),
-    Shape(64, 100_000, 1, 10),
-    Shape(64, 1_000_000, 1, 10, target=3),
-    Shape(64, 10_000_000, 1, 10, target=2),
-    Shape(256, 1_000_000, 1, 10, target=1.5),
-    Shape(512, 1_000_000, 1, 10, target=1.5),
-    Shape(768, 1_000_000, 1, 10, target=1.5),
-    Shape(1024, 1_000_000, 1, 10, target=1.5),
-    Shape(64, 100_000, 100, 10),
-    Shape(64, 1_000_000, 10, 10, target=10),
-    Shape(64, 10_000_000, 100, 10, target=18),
-    Shape(32, 1_000_000, 100, 10, target=18),
-    Shape(64, 1_000_000, 100, 10),
-    Shape(128, 1_000_000, 100, 10, target=11),
-    Shape(256, 1_000_000, 100, 10, target=6),
-    Shape(512, 1_000_000, 100, 10, target=5),
-    Shape(768, 1_000_000, 100, 10, target=7),
-    Shape(1024, 1_000_000, 100, 10, target=5),
-    Shape(64, 1_000_000, 100, 1000, target=10),
-    Shape(64, 1_000_000, 100, 10, backend="avx2", target=4),
-    Shape(64, 1_000_000, 100, 10, order="descending"),
-    Shape(64, 1_000_000, 100, 10, order="equal"),
-    Shape(64, 1_000_000, 100, 1000, order="descending"),
-)
-
-QUICK: tuple[Shape, ...] = (
-    Shape(64, 100_000, 1, 10),
-    Shape(64, 1_000_000, 1, 10, target=3),
-    Shape(256, 100_000, 1, 10),
-    Shape(64, 100_000, 100, 10),
-    Shape(64, 100_000, 100, 100),
-    Shape(256, 100_000, 100, 10),
-)
 
 
 class Codes(NamedTuple):
@@ -97,7 +67,7 @@ class Codes(NamedTuple):
 
 
 def parse(text: str) -> Shape:
-    """A shape from "BITS,CODES,QUERIES,K[,ORDER]", with its target where the table has one.
+    """A shape from "BITS,CODES,QUERIES,K[,ORDER]".
 
     Raises:
         ValueError: the text is no such shape, in one sentence.
@@ -115,24 +85,36 @@ def parse(text: str) -> Shape:
         raise ValueError(f"expected a multiple of 8 bits (the rivals' limit), got {shape.n_bits}")
     if not (1 <= shape.k <= shape.n_codes and shape.n_queries >= 1):
         raise ValueError(f"expected k in 1..CODES and at least one query, got {text!r}")
-    return next((known for known in DEFAULT if known == shape), shape)
+    return shape
 
 
-def make(shape: Shape, seed: int = 0) -> Codes:
-    """The codes of a shape; the same ones for the same shape and seed."""
-    rng = np.random.default_rng([seed, shape.n_bits, shape.n_codes, shape.n_queries])
-    n_batches = max(1, _POOL // shape.n_queries)
-    size = (n_batches, shape.n_queries, shape.n_bytes)
-    if shape.order == "random":
-        batches = rng.integers(0, 256, size, np.uint8)
-        return Codes(batches, rng.integers(0, 256, (shape.n_codes, shape.n_bytes), np.uint8))
-    batches = np.zeros(size, np.uint8)
-    if shape.order == "equal":
-        return Codes(batches, np.full((shape.n_codes, shape.n_bytes), 0xA5, np.uint8))
+def make(shape: Shape, pool: int = _POOL) -> Codes:
+    """The codes of a shape, with about `pool` queries; the same ones for the same shape.
+
+    Fewer where the database fits no cache, and what the last search left there does not matter.
+    """
+    db = database(shape.n_bits, shape.n_codes, shape.order)
+    pool = max(min(pool, 4), min(pool, _POOL_BYTES // shape.db_bytes))
+    size = (max(1, pool // shape.n_queries), shape.n_queries, shape.n_bytes)
+    if shape.order != "random":
+        return Codes(np.zeros(size, np.uint8), db)
+    rng = np.random.default_rng([1, shape.n_bits, shape.n_codes, shape.n_queries])
+    return Codes(rng.integers(0, 256, size, np.uint8), db)
+
+
+@functools.lru_cache(maxsize=1)
+def database(n_bits: int, n_codes: int, order: Order) -> np.ndarray:
+    """`(n_codes, n_bits / 8) uint8`; the last one is kept, and with it what rivals built of it."""
+    n_bytes = n_bits // 8
+    if order == "random":
+        rng = np.random.default_rng([0, n_bits, n_codes])
+        return rng.integers(0, 256, (n_codes, n_bytes), np.uint8)
+    if order == "equal":
+        return np.full((n_codes, n_bytes), 0xA5, np.uint8)
     # Every distance from n_bits down to 0, equally often: no order makes a search accept more.
-    ones = shape.n_bits - np.arange(shape.n_codes) * (shape.n_bits + 1) // shape.n_codes
-    prefixes = np.packbits(np.tri(shape.n_bits + 1, shape.n_bits, -1, np.uint8), axis=1)
-    return Codes(batches, prefixes[ones])
+    ones = n_bits - np.arange(n_codes) * (n_bits + 1) // n_codes
+    prefixes = np.packbits(np.tri(n_bits + 1, n_bits, -1, np.uint8), axis=1)
+    return prefixes[ones]
 
 
 def short(count: int) -> str:

@@ -1,129 +1,92 @@
-"""`hamming.topk` beside its rivals: equal results first, then the time."""
+"""`hamming.topk` beside its rivals: the shapes of the design's table."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
-import hamming
+from .. import shapes
+from ..harness import Call
+from ..rivals import NUMPY, OURS, RIVALS, Rival
+from ..shapes import Shape
+from .frame import DISTANCES, EXACT, Suite, WrongResultError
 
-from .. import harness, shapes
-from ..rivals import NUMPY, OURS, Rival, Search
-from ..shapes import Codes, Shape
+# Shapes of one database follow each other: rivals build their indexes of it once.
+SHAPES: tuple[Shape, ...] = (
+    Shape(64, 10_000, 1, 10),
+    Shape(64, 100_000, 1, 10),
+    Shape(64, 100_000, 100, 10),
+    Shape(64, 1_000_000, 1, 10),
+    Shape(64, 1_000_000, 10, 10),
+    Shape(64, 1_000_000, 100, 10),
+    Shape(64, 1_000_000, 100, 1000),
+    Shape(64, 1_000_000, 100, 10, backend="avx2"),
+    Shape(64, 1_000_000, 100, 10, order="descending"),
+    Shape(64, 1_000_000, 100, 1000, order="descending"),
+    Shape(64, 1_000_000, 100, 10, order="equal"),
+    Shape(64, 10_000_000, 1, 10),
+    Shape(64, 10_000_000, 100, 10),
+    Shape(32, 1_000_000, 100, 10),
+    Shape(128, 1_000_000, 100, 10),
+    Shape(256, 1_000_000, 1, 10),
+    Shape(256, 1_000_000, 100, 10),
+    Shape(512, 1_000_000, 1, 10),
+    Shape(512, 1_000_000, 100, 10),
+    Shape(768, 1_000_000, 1, 10),
+    Shape(768, 1_000_000, 100, 10),
+    Shape(1024, 1_000_000, 1, 10),
+    Shape(1024, 1_000_000, 100, 10),
+)
 
-EXACT = "distances and indices"
-DISTANCES = "distances; other indices at equal distance"
-
-
-class WrongResultError(Exception):
-    """A contender's answer is not the exact one; its time would mean nothing."""
-
-
-def run(
-    shape: Shape,
-    rivals: Sequence[Rival],
-    *,
-    backend: str,
-    threads: int,
-    budget: harness.Budget,
-) -> dict:
-    """One row of the results: what was measured, every timing, ratios and rates.
-
-    Args:
-        shape: the problem.
-        rivals: those to hold `hamming` against.
-        backend: the backend of `hamming`, unless the shape names its own.
-        threads: for all contenders that have threads.
-        budget: how long to measure.
-
-    Raises:
-        WrongResultError: a contender's answer differs from NumPy's ranking.
-    """
-    codes = shapes.make(shape)
-    contenders = [OURS, *rivals]
-    searches = {c.name: c.prepare(codes.db, threads) for c in contenders if c.missing is None}
-    backend = shape.backend or backend
-    with hamming.use_backend(backend):
-        agreement = verify(searches, codes, shape.k)
-        calls = {name: _caller(search, codes, shape.k) for name, search in searches.items()}
-        timings = harness.measure(calls, budget)
-    row: dict = {"shape": asdict(shape) | {"backend": backend}, "contenders": {}}
-    for contender in contenders:
-        if contender.missing:
-            row["contenders"][contender.name] = {"missing": contender.missing}
-            continue
-        timing = timings[contender.name]
-        row["contenders"][contender.name] = {
-            "version": contender.version,
-            "configuration": contender.note,
-            "agrees_in": agreement[contender.name],
-            **timing.summary(),
-            **rates(shape, timing),
-            "wall_ns": timing.wall_ns,
-            "cpu_ns": timing.cpu_ns,
-        }
-    row["ratios"] = ratios(row["contenders"])
-    return row
+QUICK: tuple[Shape, ...] = (
+    Shape(64, 100_000, 1, 10),
+    Shape(64, 1_000_000, 1, 10),
+    Shape(256, 100_000, 1, 10),
+    Shape(64, 100_000, 100, 10),
+    Shape(64, 100_000, 100, 100),
+    Shape(256, 100_000, 100, 10),
+)
 
 
-def rates(shape: Shape, timing: harness.Timing) -> dict[str, float]:
-    """Of the fastest call: 1e9 code comparisons a second; for one query also GB/s read."""
-    fastest = min(timing.wall_ns)
-    found = {"gcmp_per_s": shape.comparisons / fastest}
-    if shape.n_queries == 1:
-        found["read_gb_per_s"] = shape.db_bytes / fastest
-    return found
+class Problem(NamedTuple):
+    """`batches (n_calls, n_queries, n_bytes)` to search for in turn, in `db (n_codes, n_bytes)`."""
+
+    batches: np.ndarray
+    db: np.ndarray
+    k: int
+
+    @property
+    def n_calls(self) -> int:
+        return len(self.batches)
 
 
-def ratios(contenders: dict[str, dict]) -> dict[str, dict[str, float]]:
-    """How many times our own time each rival takes, by the fastest calls."""
-    ours = contenders[OURS.name]
-    return {
-        name: {
-            "cpu": other["cpu_min_s"] / ours["cpu_min_s"],
-            "wall": other["wall_min_s"] / ours["wall_min_s"],
-        }
-        for name, other in contenders.items()
-        if name != OURS.name and "missing" not in other
-    }
+Found = tuple[np.ndarray, np.ndarray]
 
 
-def verify(searches: dict[str, Search], codes: Codes, k: int) -> dict[str, str]:
-    """Holds every contender's answers against NumPy's ranking by (distance, index).
-
-    Ours must be equal in both. A rival must be equal in its distances; where it orders equal
-    distances otherwise, its indices must still be codes at those distances, none twice.
-
-    Returns:
-        name -> in what it is equal.
-
-    Raises:
-        WrongResultError: naming the contender and the first wrong query.
-    """
-    reference = searches.get(NUMPY.name) or NUMPY.prepare(codes.db, 1)
-    agreement = dict.fromkeys(searches, EXACT)
-    for number, queries in enumerate(codes.batches):
-        distances, indices = reference(queries, k)
-        for name, search in searches.items():
-            if search is reference:
-                continue
-            found = search(queries, k)
-            right = np.array_equal(found[0], distances)
-            if right and np.array_equal(found[1], indices):
-                continue
-            if name == OURS.name or not (right and _true_hits(found, queries, codes.db)):
-                raise WrongResultError(
-                    f"{name}: batch {number}: {_first_difference(found, distances, indices)}"
-                )
-            agreement[name] = DISTANCES
-    return agreement
+def make(shape: Shape, pool: int = 32) -> Problem:
+    return Problem(*shapes.make(shape, pool=pool), shape.k)
 
 
-def _caller(search: Search, codes: Codes, k: int) -> harness.Call:
-    batches = list(codes.batches)
-    return lambda number: search(batches[number % len(batches)], k)
+def searching(rival: Rival) -> Rival:
+    """A search as a suite's contender: a call searches one batch."""
+
+    def prepare(problem: Problem, threads: int) -> Call:
+        search = rival.prepare(problem.db, threads)
+        return lambda number: search(problem.batches[number % problem.n_calls], problem.k)
+
+    return replace(rival, prepare=prepare)
+
+
+def check(problem: Problem, number: int, found: Found, expected: Found) -> str:
+    """Equal, or equal in the distances with other codes at the same distance, none twice."""
+    right = np.array_equal(found[0], expected[0])
+    if right and np.array_equal(found[1], expected[1]):
+        return EXACT
+    if right and _true_hits(found, problem.batches[number], problem.db):
+        return DISTANCES
+    raise WrongResultError(_first_difference(found, *expected))
 
 
 def _true_hits(found: tuple[np.ndarray, np.ndarray], queries: np.ndarray, db: np.ndarray) -> bool:
@@ -143,3 +106,15 @@ def _first_difference(
         f"query {query}, rank {rank}: expected distance {distances[query, rank]} and index "
         f"{indices[query, rank]}, got {found[0][query, rank]} and {found[1][query, rank]}"
     )
+
+
+SUITE = Suite(
+    title="The k nearest codes",
+    shapes=SHAPES,
+    quick=QUICK,
+    make=make,
+    contenders=tuple(map(searching, (OURS, *RIVALS))),
+    check=check,
+    reference=searching(NUMPY),
+    work=lambda shape: shape.comparisons,
+)

@@ -12,7 +12,7 @@ import pytest
 
 import hamming
 from bench import latency
-from bench.suites import topk
+from bench.suites import DEFAULT, SUITES, frame
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, str(ROOT / "bench" / "latency.py")]
@@ -37,16 +37,20 @@ def test_the_command_from_another_folder(tmp_path: Path) -> None:
     assert record["machine"]["environment"] == {"OMP_WAIT_POLICY": "PASSIVE"}
     assert record["ceilings"]["read"]["gb_per_s"] > 0
     single, batch = record["rows"]
-    assert set(single["contenders"]) == {"hamming", "faiss", "faiss counting", "numpy"}
+    rivals = {"faiss", "faiss counting", "numpy", "usearch", "torch"}
+    assert set(single["contenders"]) == {"hamming", *rivals}
     for row in (single, batch):
         ours = row["contenders"]["hamming"]
-        assert ours["agrees_in"] == topk.EXACT
+        assert ours["agrees_in"] == frame.EXACT
         assert len(ours["wall_ns"]) == len(ours["cpu_ns"]) == ours["calls"]
-        assert {"wall_min_s", "wall_p50_s", "wall_p90_s", "cpu_min_s", "gcmp_per_s"} <= set(ours)
+        assert {"wall_min_s", "wall_p50_s", "wall_p90_s", "cpu_min_s", "rate"} <= set(ours)
         assert row["ratios"]["numpy"]["cpu"] > 0
-    assert single["contenders"]["hamming"]["read_gb_per_s"] > 0
-    for words in ("Single queries", "Batches", "64 bits, N=2e3, Q=3, k=5", "in cache", "out.json"):
+        assert row["ceiling"]["bound"] in ("memory", "popcount")
+        assert row["ceiling"]["fraction"] > 0
+    assert record["ceilings"]["read_gb_per_s"]["16000"] > 0
+    for words in ("one query", "Gcmp/s of wall time", "64 bits, N=2e3, Q=3, k=5", "of the ceiling"):
         assert words in done.stdout
+    assert "out.json" in done.stderr
 
 
 def test_as_a_module_with_a_backend_and_threads(tmp_path: Path) -> None:
@@ -56,7 +60,8 @@ def test_as_a_module_with_a_backend_and_threads(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     record = json.loads(out.read_text())
     assert (record["threads"], record["backend"]) == (2, "reference")
-    assert record["rows"][0]["shape"]["backend"] == "reference"
+    assert record["rows"][0]["backend"] == "reference"
+    assert record["rows"][0]["ceiling"]["bound"].startswith("not measured: no loop like")
 
 
 def test_without_faiss_its_cells_say_so(
@@ -68,7 +73,7 @@ def test_without_faiss_its_cells_say_so(
     assert "not installed" in capsys.readouterr().out
     for row in json.loads(out.read_text())["rows"]:
         assert row["contenders"]["faiss"] == {"missing": "not installed"}
-        assert set(row["ratios"]) == {"numpy"}
+        assert set(row["ratios"]) == {"numpy", "usearch", "torch"}
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -86,6 +91,9 @@ def test_wrong_use_is_one_sentence(
     assert sentence.endswith(f"--backend: expected one of {known}, got 'avx9'")
     assert "--threads: expected a whole number of at least 1, got '0'" in refused(
         capsys, "--threads", "0"
+    )
+    assert "--shape: expected no other --suite than topk" in refused(
+        capsys, "--suite", "mask", "--shape", "64,100,1,1"
     )
     assert "--shape: expected BITS,CODES,QUERIES,K" in refused(capsys, "--shape", "64")
     (tmp_path / "file").touch()
@@ -107,12 +115,12 @@ def test_a_wrong_result_is_status_1_and_leaves_no_file(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def wrong(*arguments: object) -> dict:
-        raise topk.WrongResultError("faiss: batch 0: query 1, rank 2: ...")
+        raise frame.WrongResultError("faiss: input 0: query 1, rank 2: ...")
 
     monkeypatch.setattr(latency, "_measure", wrong)
     out = tmp_path / "out.json"
     assert latency.main(["--quick", "--out", str(out)]) == 1
-    assert "wrong result, nothing is written: faiss: batch 0" in capsys.readouterr().err
+    assert "wrong result, nothing is written: faiss: input 0" in capsys.readouterr().err
     assert not out.exists()
 
 
@@ -121,6 +129,7 @@ def test_a_wrong_result_is_status_1_and_leaves_no_file(
     [
         ([], "latency.json"),
         (["--quick"], "latency-quick.json"),
+        (["--suite", "mask", "--suite", "pack", "--quick"], "latency-mask-pack-quick.json"),
         (["--threads", "2", "--shape", "64,10,1,1"], "latency-shape-2threads.json"),
     ],
 )
@@ -129,3 +138,14 @@ def test_results_have_a_name_of_their_own(arguments: list[str], name: str) -> No
     assert latency._file_name(options, forced=False) == name
     options.backend = "avx2"
     assert latency._file_name(options, forced=True) == name.replace(".json", "-avx2.json")
+
+
+def test_suites_are_chosen_by_name() -> None:
+    def jobs(*arguments: str) -> list[str]:
+        options = latency._parser().parse_args(arguments)
+        return list(dict.fromkeys(name for name, _ in latency._jobs(options)))
+
+    assert jobs() == list(DEFAULT)
+    assert jobs("--suite", "pack", "--suite", "mask", "--suite", "pack") == ["pack", "mask"]
+    assert jobs("--suite", "all", "--quick") == list(SUITES)
+    assert jobs("--shape", "64,10,1,1") == ["topk"]

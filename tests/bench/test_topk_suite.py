@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 import hamming
-from bench import shapes
-from bench.harness import Budget, Timing
+from bench.harness import Budget
 from bench.rivals import NUMPY, OURS, Rival
 from bench.shapes import Shape
-from bench.suites import topk
+from bench.suites import frame, topk
 
 SHAPE = Shape(16, 400, 2, 20)
 BUDGET = Budget(seconds=0, min_rounds=2, max_burst=2)
@@ -26,16 +25,17 @@ def altered(name: str, change) -> Rival:
     return replace(NUMPY, name=name, prepare=prepare)
 
 
-def run(*contenders: Rival) -> dict:
-    return topk.run(SHAPE, contenders, backend=hamming.backends()[0], threads=1, budget=BUDGET)
+def run(*rivals: Rival) -> dict:
+    suite = replace(topk.SUITE, contenders=tuple(map(topk.searching, (OURS, *rivals))))
+    return frame.run(suite, SHAPE, backend=hamming.backends()[0], threads=1, budget=BUDGET)
 
 
 def test_a_row_has_every_timing_and_the_ratios() -> None:
     row = run(NUMPY)
     assert row["shape"]["n_codes"] == 400
-    assert row["shape"]["backend"] == hamming.backends()[0]
+    assert row["backend"] == hamming.backends()[0]
     for contender in row["contenders"].values():
-        assert contender["agrees_in"] == topk.EXACT
+        assert contender["agrees_in"] == frame.EXACT
         assert len(contender["wall_ns"]) == len(contender["cpu_ns"]) == contender["calls"] >= 2
     assert set(row["ratios"]) == {"numpy"}
     assert set(row["ratios"]["numpy"]) == {"cpu", "wall"}
@@ -54,8 +54,8 @@ def test_another_order_of_equal_distances_is_said() -> None:
         return distances, np.take_along_axis(indices, order, axis=-1)
 
     row = run(altered("other order", later_first), NUMPY)
-    assert row["contenders"]["other order"]["agrees_in"] == topk.DISTANCES
-    assert row["contenders"]["hamming"]["agrees_in"] == topk.EXACT
+    assert row["contenders"]["other order"]["agrees_in"] == frame.DISTANCES
+    assert row["contenders"]["hamming"]["agrees_in"] == frame.EXACT
 
 
 @pytest.mark.parametrize(
@@ -69,23 +69,22 @@ def test_another_order_of_equal_distances_is_said() -> None:
 )
 def test_a_wrong_rival_stops_the_run(change) -> None:
     with pytest.raises(
-        topk.WrongResultError, match=r"^wrong: batch 0: query \d, rank \d+: expected"
+        frame.WrongResultError, match=r"^wrong: input 0: query \d, rank \d+: expected"
     ):
         run(altered("wrong", change), NUMPY)
 
 
 def test_our_own_order_of_equal_distances_must_be_exact() -> None:
-    codes = shapes.make(Shape(16, 400, 2, 20, "equal"))
-    backwards = altered("hamming", lambda distances, indices: (distances, indices[:, ::-1]))
-    searches = {OURS.name: backwards.prepare(codes.db, 1)}
-    with pytest.raises(
-        topk.WrongResultError, match="expected distance 8 and index 0, got 8 and 19"
-    ):
-        topk.verify(searches, codes, 20)
+    backwards = altered(OURS.name, lambda distances, indices: (distances, indices[:, ::-1]))
+    suite = replace(topk.SUITE, contenders=(topk.searching(backwards),))
+    problem = topk.make(replace(SHAPE, order="equal"))
+    calls = {OURS.name: suite.contenders[0].prepare(problem, 1)}
+    with pytest.raises(frame.WrongResultError, match=r"^hamming: input 0: other indices at equal"):
+        frame.verify(suite, problem, calls, {})
 
 
-def test_rates() -> None:
-    timing = Timing([2000, 1000, 3000], [1, 1, 1])
-    single = topk.rates(Shape(64, 10_000, 1, 10), timing)
-    assert single == {"gcmp_per_s": 10.0, "read_gb_per_s": 80.0}
-    assert topk.rates(Shape(64, 10_000, 5, 10), timing) == {"gcmp_per_s": 50.0}
+def test_rates_count_comparisons() -> None:
+    row = run(NUMPY)
+    ours = row["contenders"]["hamming"]
+    assert ours["rate"] == pytest.approx(800 / min(ours["wall_ns"]))
+    assert row["unit"] == "Gcmp/s"
