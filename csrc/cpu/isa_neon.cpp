@@ -1,92 +1,155 @@
-// NEON, which every AArch64 has: popcounts come byte by byte (vcntq_u8) and add up in bytes over
-// the words of a code; pairwise adds then bring the bytes of each code together.
+// NEON, which every AArch64 has. Its popcount counts the bits of each byte (vcntq_u8), so that in
+// planes of bytes a byte of sixteen codes costs a load, an xor, a count and an add.
 #include <arm_neon.h>
 
 #include "backend_impl.hpp"
+#include "planes.hpp"
+#include "scalar.hpp"
 
 namespace hamming {
 namespace {
 
-inline uint8x16_t byte_counts(const void* codes, uint8x16_t query) {
-  return vcntq_u8(veorq_u8(vld1q_u8(static_cast<const std::uint8_t*>(codes)), query));
+inline uint8x16_t load(const void* address) {
+  return vld1q_u8(static_cast<const std::uint8_t*>(address));
 }
 
-template <class Lanes>
-inline void append_each(const typename Lanes::Group& group, unsigned bits, std::int64_t first,
-                        Hit* out) {
-  if (bits == 0) return;
-  std::uint32_t lanes[Lanes::kGroup];
-  Lanes::store(group, lanes);
-  for (; bits != 0; bits &= bits - 1) {
-    const int i = __builtin_ctz(bits);
-    *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
+inline uint8x16_t differing_bits(const void* codes, uint8x16_t query) {
+  return vcntq_u8(veorq_u8(load(codes), query));
+}
+
+struct NeonPlanes {
+  static constexpr int kLanes = 16;
+  static constexpr int kPlanes = 1;
+  using Bytes = uint8x16_t;
+  struct Shorts {
+    uint16x8_t low;
+    uint16x8_t high;
+  };
+
+  class ByteQuery {
+   public:
+    explicit ByteQuery(std::uint8_t byte) : bytes_(vdupq_n_u8(byte)) {}
+    inline Bytes count(const std::uint8_t* planes, std::int64_t) const {
+      return differing_bits(planes, bytes_);
+    }
+
+   private:
+    uint8x16_t bytes_;
+  };
+
+  static inline Bytes zero() { return vdupq_n_u8(0); }
+  static inline Shorts zero_shorts() { return {vdupq_n_u16(0), vdupq_n_u16(0)}; }
+  static inline Bytes add(Bytes a, Bytes b) { return vaddq_u8(a, b); }
+  static inline Shorts widen_add(const Shorts& sums, Bytes bytes) {
+    return {vaddw_u8(sums.low, vget_low_u8(bytes)), vaddw_high_u8(sums.high, bytes)};
   }
-}
 
-struct NeonWide {
-  using Word = std::uint64_t;
+  static inline Bytes min(Bytes a, Bytes b) { return vminq_u8(a, b); }
+  static inline Shorts min(const Shorts& a, const Shorts& b) {
+    return {vminq_u16(a.low, b.low), vminq_u16(a.high, b.high)};
+  }
+
+  static inline unsigned below(Bytes sums, std::uint64_t limit) {
+    return bit_of_each(vcltq_u8(sums, vdupq_n_u8(static_cast<std::uint8_t>(limit))));
+  }
+  static inline unsigned below(const Shorts& sums, std::uint64_t limit) {
+    const uint16x8_t limits = vdupq_n_u16(static_cast<std::uint16_t>(limit));
+    return bit_of_each(
+        vmovn_high_u16(vmovn_u16(vcltq_u16(sums.low, limits)), vcltq_u16(sums.high, limits)));
+  }
+
+  static inline void store(Bytes sums, std::uint16_t* out) {
+    vst1q_u16(out, vmovl_u8(vget_low_u8(sums)));
+    vst1q_u16(out + 8, vmovl_high_u8(sums));
+  }
+  static inline void store(const Shorts& sums, std::uint16_t* out) {
+    vst1q_u16(out, sums.low);
+    vst1q_u16(out + 8, sums.high);
+  }
+
+  using Half = uint8x16_t;
+  static inline Half load_half(const std::uint64_t* words) { return load(words); }
+  static inline Half zip_low(Half a, Half b) { return vzip1q_u8(a, b); }
+  static inline Half zip_high(Half a, Half b) { return vzip2q_u8(a, b); }
+  static inline void store_planes(Half bytes, std::uint8_t* out, std::int64_t) {
+    vst1q_u8(out, bytes);
+  }
+
+ private:
+  // NEON has no movemask: a bit of its own in each byte, and pairwise sums that bring them
+  // together.
+  static inline unsigned bit_of_each(uint8x16_t lanes) {
+    const uint8x16_t places = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    uint8x16_t bits = vandq_u8(lanes, places);
+    for (int round = 0; round < 3; ++round) bits = vpaddq_u8(bits, bits);
+    return vgetq_lane_u16(vreinterpretq_u16_u8(bits), 0);
+  }
+};
+
+// The database's own rows, eight to a group.
+template <int kWords>
+class NeonRows {
+ public:
   static constexpr int kGroup = 8;
+  static constexpr int kRun = 64;
+  static constexpr int kQueries = 1;
   struct Group {
     uint32x4_t low;   // distances of codes 0..3
     uint32x4_t high;  // of codes 4..7
   };
 
-  template <int kWords>
-  static inline Group sliced(const Word* words, const Word* query, std::int64_t n_words) {
-    const std::int64_t count = kWords != 0 ? kWords : n_words;
-    Group group{vdupq_n_u32(0), vdupq_n_u32(0)};
-    for (std::int64_t begin = 0; begin < count; begin += kRun) {
-      const std::int64_t end = count - begin < kRun ? count : begin + kRun;
-      uint8x16_t sums[4] = {vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0), vdupq_n_u8(0)};
-      for (std::int64_t w = begin; w < end; ++w) {
-        const uint8x16_t word = vreinterpretq_u8_u64(vdupq_n_u64(query[w]));
-        for (int pair = 0; pair < 4; ++pair) {
-          const Word* codes = words + w * kGroup + 2 * pair;
-          sums[pair] = vaddq_u8(sums[pair], byte_counts(codes, word));
-        }
-      }
-      add(group, fold(fold(vpaddlq_u8(sums[0]), vpaddlq_u8(sums[1])),
-                      fold(vpaddlq_u8(sums[2]), vpaddlq_u8(sums[3]))));
-    }
-    return group;
-  }
+  NeonRows(const Shard& shard, const void* codes, const std::uint64_t* query)
+      : codes_(static_cast<const std::uint8_t*>(codes)),
+        n_bytes_(shard.db.n_bytes),
+        query_(query),
+        n_words_(shard.n_words) {}
 
-  static bool has_rows(std::int64_t n_bytes) { return n_bytes == 8 || n_bytes % 16 == 0; }
-
-  template <int kWords>
-  static inline Group rows(const std::uint8_t* bytes, std::int64_t n_bytes, const Word* query,
-                           std::int64_t n_words) {
-    if constexpr (kWords == 1) {  // rows of one word are sliced already
-      return sliced<1>(reinterpret_cast<const Word*>(bytes), query, n_words);
+  inline Group distances(std::int64_t group) const {
+    const std::uint8_t* bytes = codes_ + group * kGroup * n_bytes_;
+    Group sums{vdupq_n_u32(0), vdupq_n_u32(0)};
+    if constexpr (kWords == 1) {
+      const uint8x16_t word = vreinterpretq_u8_u64(vdupq_n_u64(query_[0]));
+      const auto pair = [&](int i) { return vpaddlq_u8(differing_bits(bytes + 16 * i, word)); };
+      add(sums, vpaddq_u16(vpaddq_u16(pair(0), pair(1)), vpaddq_u16(pair(2), pair(3))));
     } else {
-      const std::int64_t chunks = kWords != 0 ? kWords / 2 : n_words / 2;
-      Group group{vdupq_n_u32(0), vdupq_n_u32(0)};
-      for (std::int64_t begin = 0; begin < chunks; begin += kRun) {
-        const std::int64_t end = chunks - begin < kRun ? chunks : begin + kRun;
+      const std::int64_t chunks = kWords != 0 ? kWords / 2 : n_words_ / 2;
+      for (std::int64_t begin = 0; begin < chunks; begin += kByteSum) {
+        const std::int64_t end = chunks - begin < kByteSum ? chunks : begin + kByteSum;
         const auto two = [&](int row) {
-          return fold(row_counts(bytes + row * n_bytes, query, begin, end),
-                      row_counts(bytes + (row + 1) * n_bytes, query, begin, end));
+          return vpaddq_u16(one_row(bytes + row * n_bytes_, begin, end),
+                            one_row(bytes + (row + 1) * n_bytes_, begin, end));
         };
-        add(group, fold(fold(two(0), two(2)), fold(two(4), two(6))));
+        add(sums, vpaddq_u16(vpaddq_u16(two(0), two(2)), vpaddq_u16(two(4), two(6))));
       }
-      return group;
     }
+    return sums;
   }
+
+  inline Group least(std::int64_t run) const { return least_of_groups(*this, run); }
 
   static inline Group min(const Group& a, const Group& b) {
     return {vminq_u32(a.low, b.low), vminq_u32(a.high, b.high)};
   }
 
   static inline unsigned below(const Group& group, std::uint64_t limit) {
-    const uint32x4_t limit_u32x4 = vdupq_n_u32(static_cast<std::uint32_t>(limit));
-    const uint16x8_t less = vcombine_u16(vmovn_u32(vcltq_u32(group.low, limit_u32x4)),
-                                         vmovn_u32(vcltq_u32(group.high, limit_u32x4)));
-    const uint16x8_t place = {1, 2, 4, 8, 16, 32, 64, 128};
-    return vaddvq_u16(vandq_u16(less, place));
+    const uint32x4_t limits = vdupq_n_u32(static_cast<std::uint32_t>(limit));
+    const uint16x8_t less =
+        vmovn_high_u32(vmovn_u32(vcltq_u32(group.low, limits)), vcltq_u32(group.high, limits));
+    const uint16x8_t places = {1, 2, 4, 8, 16, 32, 64, 128};
+    return vaddvq_u16(vandq_u16(less, places));
   }
 
-  static inline void append(const Group& group, unsigned bits, std::int64_t first, Hit* out) {
-    append_each<NeonWide>(group, bits, first, out);
+  static inline std::int64_t append(const Group& group, std::uint64_t limit, unsigned candidates,
+                                    std::int64_t first, Hit* out) {
+    const unsigned near = below(group, limit) & candidates;
+    if (near == 0) return 0;
+    std::uint32_t lanes[kGroup];
+    store(group, lanes);
+    for (unsigned bits = near; bits != 0; bits &= bits - 1) {
+      const int i = __builtin_ctz(bits);
+      *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
+    }
+    return __builtin_popcount(near);
   }
 
   static inline void store(const Group& group, std::uint32_t* out) {
@@ -95,73 +158,42 @@ struct NeonWide {
   }
 
  private:
-  static constexpr std::int64_t kRun = 31;  // 31 counts of at most 8 fit in a byte
-
-  // Adjacent lanes summed, those of a first: the lanes of each code halve in number.
-  static inline uint16x8_t fold(uint16x8_t a, uint16x8_t b) { return vpaddq_u16(a, b); }
-
-  static inline void add(Group& group, uint16x8_t distances) {
-    group.low = vaddw_u16(group.low, vget_low_u16(distances));
-    group.high = vaddw_high_u16(group.high, distances);
+  static inline void add(Group& sums, uint16x8_t distances) {
+    sums.low = vaddw_u16(sums.low, vget_low_u16(distances));
+    sums.high = vaddw_high_u16(sums.high, distances);
   }
 
-  // Partial counts of chunks [begin, end) of one row, 16 bytes each.
-  static inline uint16x8_t row_counts(const std::uint8_t* row, const Word* query,
-                                      std::int64_t begin, std::int64_t end) {
+  // Partial counts of chunks [begin, end) of a row, 16 bytes each.
+  inline uint16x8_t one_row(const std::uint8_t* row, std::int64_t begin, std::int64_t end) const {
     uint8x16_t sum = vdupq_n_u8(0);
     for (std::int64_t c = begin; c < end; ++c) {
-      const uint8x16_t words = vreinterpretq_u8_u64(vld1q_u64(query + 2 * c));
-      sum = vaddq_u8(sum, byte_counts(row + 16 * c, words));
+      sum = vaddq_u8(sum, differing_bits(row + 16 * c, load(query_ + 2 * c)));
     }
     return vpaddlq_u8(sum);
   }
-};
 
-struct NeonNarrow {
-  using Word = std::uint32_t;
-  static constexpr int kGroup = 16;
-  using Group = uint8x16_t;  // sixteen distances of at most 32
-
-  template <int kWords>
-  static inline Group sliced(const Word* words, const Word* query, std::int64_t) {
-    static_assert(kWords == 1, "one 32-bit word");
-    const uint8x16_t word = vreinterpretq_u8_u32(vdupq_n_u32(query[0]));
-    return vpaddq_u8(vpaddq_u8(byte_counts(words, word), byte_counts(words + 4, word)),
-                     vpaddq_u8(byte_counts(words + 8, word), byte_counts(words + 12, word)));
-  }
-
-  static bool has_rows(std::int64_t n_bytes) { return n_bytes == 4; }
-
-  template <int kWords>
-  static inline Group rows(const std::uint8_t* bytes, std::int64_t, const Word* query,
-                           std::int64_t n_words) {
-    return sliced<kWords>(reinterpret_cast<const Word*>(bytes), query, n_words);
-  }
-
-  static inline Group min(Group a, Group b) { return vminq_u8(a, b); }
-
-  static inline unsigned below(Group group, std::uint64_t limit) {
-    const std::uint64_t limit_u8 = limit < 255 ? limit : 255;  // no distance reaches it
-    const uint8x16_t less = vcltq_u8(group, vdupq_n_u8(static_cast<std::uint8_t>(limit_u8)));
-    const uint8x16_t place = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    const uint8x16_t bits = vandq_u8(less, place);
-    return vaddv_u8(vget_low_u8(bits)) | unsigned{vaddv_u8(vget_high_u8(bits))} << 8;
-  }
-
-  static inline void append(Group group, unsigned bits, std::int64_t first, Hit* out) {
-    append_each<NeonNarrow>(group, bits, first, out);
-  }
-
-  static inline void store(Group group, std::uint32_t* out) {
-    std::uint8_t lanes[kGroup];
-    vst1q_u8(lanes, group);
-    for (int i = 0; i < kGroup; ++i) out[i] = lanes[i];
-  }
+  const std::uint8_t* codes_;
+  std::int64_t n_bytes_;
+  const std::uint64_t* query_;
+  std::int64_t n_words_;
 };
 
 struct Neon {
-  using Wide = NeonWide;
-  using Narrow = NeonNarrow;
+  static bool has_rows(std::int64_t n_bytes) { return n_bytes == 8 || n_bytes % 16 == 0; }
+
+  static std::int64_t tile_code_bytes(std::int64_t n_bytes) {
+    return n_bytes <= kShortSum ? n_bytes : (n_bytes + 7) / 8 * 8;
+  }
+
+  template <class Use>
+  static inline void with_lanes(std::int64_t n_bytes, Use&& use) {
+    if (n_bytes > kShortSum) return use(Of<ScalarSliced<0>>{}, Of<NeonRows<0>>{});
+    with_words((n_bytes + 7) / 8, [&](auto words) {
+      using Rows = Of<NeonRows<decltype(words)::value>>;
+      if (n_bytes <= kByteSum) return use(Of<PlaneLanes<NeonPlanes, false>>{}, Rows{});
+      use(Of<PlaneLanes<NeonPlanes, true>>{}, Rows{});
+    });
+  }
 };
 
 }  // namespace
