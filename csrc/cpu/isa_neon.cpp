@@ -68,7 +68,10 @@ struct NeonPlanes {
   }
 
   using Half = uint8x16_t;
-  static inline Half load_half(const std::uint64_t* words) { return load(words); }
+  static inline Half load_pair(const void* first, const void* second) {
+    return vcombine_u8(vld1_u8(static_cast<const std::uint8_t*>(first)),
+                       vld1_u8(static_cast<const std::uint8_t*>(second)));
+  }
   static inline Half zip_low(Half a, Half b) { return vzip1q_u8(a, b); }
   static inline Half zip_high(Half a, Half b) { return vzip2q_u8(a, b); }
   static inline void store_planes(Half bytes, std::uint8_t* out, std::int64_t) {
@@ -179,7 +182,10 @@ class NeonRows {
 };
 
 struct Neon {
-  static bool has_rows(std::int64_t n_bytes) { return n_bytes == 8 || n_bytes % 16 == 0; }
+  // The bound is AVX2's; no AArch64 was at hand to measure on.
+  static std::int64_t rows_queries(std::int64_t n_bytes) {
+    return n_bytes == 8 || n_bytes % 16 == 0 ? 12 : 0;
+  }
 
   static std::int64_t tile_code_bytes(std::int64_t n_bytes) {
     return n_bytes <= kShortSum ? n_bytes : (n_bytes + 7) / 8 * 8;
@@ -187,7 +193,7 @@ struct Neon {
 
   template <class Use>
   static inline void with_lanes(std::int64_t n_bytes, Use&& use) {
-    if (n_bytes > kShortSum) return use(Of<ScalarSliced<0>>{}, Of<NeonRows<0>>{});
+    if (n_bytes > kShortSum) return use(Of<ScalarLanes<0>>{}, Of<NeonRows<0>>{});
     with_words((n_bytes + 7) / 8, [&](auto words) {
       using Rows = Of<NeonRows<decltype(words)::value>>;
       if (n_bytes <= kByteSum) return use(Of<PlaneLanes<NeonPlanes, false>>{}, Rows{});
