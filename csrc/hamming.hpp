@@ -38,11 +38,12 @@ struct Shard {
   const std::uint8_t* mask;          // one byte per code of db, non-zero = searchable; or null
   const std::uint64_t* query_words;  // (n_queries, n_words), zero-padded
   std::int64_t n_queries;
-  std::int64_t n_words;      // 64-bit words per code
-  std::uint64_t* tile;       // 64-byte-aligned scratch for tile_codes codes
-  std::uint64_t* tile_mask;  // tile_codes / 64 words
-  std::int64_t tile_codes;   // a multiple of kTileUnit
-  bool rows;                 // read rows where they are instead of copying them into tiles
+  std::int64_t n_words;    // 64-bit words per code
+  std::uint64_t* tile;     // 64-byte-aligned scratch for tile_codes codes
+  std::uint8_t* gathered;  // with a mask: scratch for tile_codes rows, and for their numbers
+  std::int64_t* gathered_rows;
+  std::int64_t tile_codes;  // a multiple of kTileUnit
+  bool rows;                // read rows where they are instead of copying them into tiles
 };
 
 // Top-k of one query over one shard: accept only distances below `limit`, append in index order.

@@ -253,6 +253,14 @@ class Avx2Rows {
 };
 
 struct Avx2 {
+  static inline std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
+    const auto zeros = [](__m256i half) {
+      const __m256i equal = _mm256_cmpeq_epi8(half, _mm256_setzero_si256());
+      return static_cast<std::uint64_t>(static_cast<std::uint32_t>(_mm256_movemask_epi8(equal)));
+    };
+    return ~(zeros(load(bytes)) | zeros(load(bytes + 32)) << 32);
+  }
+
   static std::int64_t rows_queries(std::int64_t n_bytes) {
     if (n_bytes == 32) return 4;
     return n_bytes == 8 || n_bytes == 16 || n_bytes % 32 == 0 ? 12 : 0;

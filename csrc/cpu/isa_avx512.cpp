@@ -367,6 +367,11 @@ class Avx512Narrow {
 };
 
 struct Avx512 {
+  static inline std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
+    const __m512i block = _mm512_loadu_si512(bytes);
+    return _mm512_test_epi8_mask(block, block);
+  }
+
   // Rows of one word lie as in a tile. Others need a horizontal sum each: measured at 128 to 1024
   // bits, a tile pays from the second query at 128 and from the fifth above.
   static std::int64_t rows_queries(std::int64_t n_bytes) {

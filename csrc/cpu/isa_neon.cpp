@@ -182,6 +182,10 @@ class NeonRows {
 };
 
 struct Neon {
+  static std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
+    return portable_nonzero_bits(bytes);
+  }
+
   // The bound is AVX2's; no AArch64 was at hand to measure on.
   static std::int64_t rows_queries(std::int64_t n_bytes) {
     return n_bytes == 8 || n_bytes % 16 == 0 ? 12 : 0;

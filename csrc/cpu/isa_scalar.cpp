@@ -6,6 +6,10 @@ namespace hamming {
 namespace {
 
 struct Scalar {
+  static std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
+    return portable_nonzero_bits(bytes);
+  }
+
   static std::int64_t rows_queries(std::int64_t n_bytes) {
     return n_bytes % 8 == 0 ? kAnyQueries : 0;
   }

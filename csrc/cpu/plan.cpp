@@ -49,17 +49,29 @@ Scratch::Scratch(const Options& options, const CodesView& db, std::int64_t n_que
       tile_codes_(tile_codes_for(options, db)),
       rows_(rows_in_place(options, db, n_queries)),
       words_(static_cast<std::size_t>(
-          (tile_codes_ * options.backend->tile_code_bytes(db.n_bytes) + kTileAlignment) / 8)),
-      mask_(static_cast<std::size_t>(tile_codes_ / kBlock)) {}
+          (tile_codes_ * options.backend->tile_code_bytes(db.n_bytes) + kTileAlignment) / 8)) {}
 
 Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,
                      const std::uint8_t* mask, const std::uint64_t* query_words,
                      std::int64_t n_queries) {
   const auto address = reinterpret_cast<std::uintptr_t>(words_.data());
   const auto aligned = (address + kTileAlignment - 1) / kTileAlignment * kTileAlignment;
-  return {db,           begin,       end,      mask,
-          query_words,  n_queries,   n_words_, reinterpret_cast<std::uint64_t*>(aligned),
-          mask_.data(), tile_codes_, rows_};
+  if (mask != nullptr) {
+    gathered_.resize(static_cast<std::size_t>(tile_codes_ * db.n_bytes));
+    gathered_rows_.resize(static_cast<std::size_t>(tile_codes_));
+  }
+  return {db,
+          begin,
+          end,
+          mask,
+          query_words,
+          n_queries,
+          n_words_,
+          reinterpret_cast<std::uint64_t*>(aligned),
+          gathered_.data(),
+          gathered_rows_.data(),
+          tile_codes_,
+          rows_};
 }
 
 }  // namespace hamming

@@ -39,7 +39,8 @@ class Scratch {
   std::int64_t tile_codes_;
   bool rows_;
   std::vector<std::uint64_t> words_;
-  std::vector<std::uint64_t> mask_;
+  std::vector<std::uint8_t> gathered_;  // sized when a mask asks for it
+  std::vector<std::int64_t> gathered_rows_;
 };
 
 // Bounds of part i of n of the range [0, total): parts differ by at most one unit of `unit` rows.

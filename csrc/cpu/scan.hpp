@@ -52,11 +52,13 @@ inline std::uint64_t note(std::int64_t place, std::uint64_t near) {
 // Offers the codes of a block that lie below the limit. The distances are computed again: keeping
 // them for this rare case would cost the common one a store each.
 template <class Lanes, class Sink>
-inline void offer_block(const Lanes& lanes, std::int64_t block, std::uint64_t candidates,
-                        std::int64_t first, Sink& sink) {
+inline void offer_block(const Lanes& lanes, const Tile& tile, std::int64_t block,
+                        std::uint64_t candidates, Sink& sink) {
   constexpr std::int64_t kGroups = kBlock / Lanes::kGroup;
   Hit scratch[kHitRoom];
   Hit* const hits = room_for_hits(sink, scratch);
+  const std::int64_t place = block * kBlock;
+  const std::int64_t first = tile.rows_of != nullptr ? place : tile.first + place;
   std::int64_t count = 0;
   for (std::int64_t g = 0; g < kGroups; ++g) {
     // No branch on whether the group has a hit: nobody could predict it.
@@ -64,12 +66,17 @@ inline void offer_block(const Lanes& lanes, std::int64_t block, std::uint64_t ca
     const auto offered = static_cast<unsigned>(candidates >> (g * Lanes::kGroup));
     count += Lanes::append(distances, sink.limit, offered, first + g * Lanes::kGroup, hits + count);
   }
+  if (tile.rows_of != nullptr) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t row = tile.rows_of[hit_index(hits[i])];
+      hits[i] = (hits[i] & ~kIndexMask) | static_cast<Hit>(row);
+    }
+  }
   accept(sink, hits, count);
 }
 
-// The searchable codes of a block, as bits.
-inline std::uint64_t candidates_of(const Tile& tile, std::int64_t block) {
-  if (tile.mask != nullptr) return tile.mask[block];
+// The codes of a block, as bits: the last block of a tile may be incomplete.
+inline std::uint64_t codes_of_block(const Tile& tile, std::int64_t block) {
   const std::int64_t left = tile.n_codes - block * kBlock;
   return left < kBlock ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
 }
@@ -82,12 +89,12 @@ template <std::int64_t kBlocks, class Lanes, class Sink>
   for (; noted != 0; noted &= noted - 1) {
     const std::int64_t begin = (first + __builtin_ctzll(noted)) * kBlocks;
     for (std::int64_t block = begin; block < begin + kBlocks; ++block) {
-      offer_block(lanes, block, candidates_of(tile, block), tile.first + block * kBlock, sink);
+      offer_block(lanes, tile, block, codes_of_block(tile, block), sink);
     }
   }
 }
 
-// Whole runs, every code searchable. One compare a run: compares and popcounts share a port on
+// Whole runs. One compare a run: compares and popcounts share a port on
 // Intel, minima do not.
 template <class Lanes, class Sink>
 inline void sweep_runs(const Lanes& lanes, const Tile& tile, Sink& sink) {
@@ -123,29 +130,21 @@ inline void sweep_runs(const Lanes& one, const Lanes& two, const Tile& tile, Sin
   }
 }
 
-// Blocks [first, ...) of a tile: masked ones, and those after the last whole run.
+// The blocks after the last whole run, of which the last may be incomplete.
 template <class Lanes, class Sink>
 inline void sweep_blocks(const Lanes& lanes, const Tile& tile, std::int64_t first, Sink& sink) {
   constexpr std::int64_t kGroups = kBlock / Lanes::kGroup;
-  const std::int64_t n_blocks = (tile.n_codes + kBlock - 1) / kBlock;
-  for (; first < n_blocks; first += kSweep) {
-    const std::int64_t count = n_blocks - first < kSweep ? n_blocks - first : kSweep;
-    const std::uint64_t limit = sink.limit;
-    std::uint64_t noted = 0;
-    for (std::int64_t block = 0; block < count; ++block) {
-      const std::uint64_t candidates = candidates_of(tile, first + block);
-      if (candidates == 0) continue;
-      // The mask is part of the test: a near code that may not be found must not reach the rare
-      // path.
-      std::uint64_t near = 0;
-      for (std::int64_t g = 0; g < kGroups; ++g) {
-        const auto distances = lanes.distances((first + block) * kGroups + g);
-        near |= std::uint64_t{Lanes::below(distances, limit)} << (g * Lanes::kGroup);
-      }
-      noted |= note(block, near & candidates);
+  std::uint64_t noted = 0;
+  for (std::int64_t block = 0; (first + block) * kBlock < tile.n_codes; ++block) {
+    std::uint64_t near = 0;
+    for (std::int64_t g = 0; g < kGroups; ++g) {
+      const auto distances = lanes.distances((first + block) * kGroups + g);
+      near |= std::uint64_t{Lanes::below(distances, sink.limit)} << (g * Lanes::kGroup);
     }
-    if (noted != 0) offer<1>(lanes, tile, first, noted, sink);
+    // What lies past the last code must not reach the rare path.
+    noted |= note(block, near & codes_of_block(tile, first + block));
   }
+  if (noted != 0) offer<1>(lanes, tile, first, noted, sink);
 }
 
 template <class Lanes, class Sink>
@@ -153,11 +152,10 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
   const auto lanes = [&](std::int64_t q) {
     return Lanes(shard, tile.codes, shard.query_words + q * shard.n_words);
   };
-  const std::int64_t after_runs =
-      tile.mask != nullptr ? 0 : tile.n_codes / Lanes::kRun * (Lanes::kRun / kBlock);
+  const std::int64_t after_runs = tile.n_codes / Lanes::kRun * (Lanes::kRun / kBlock);
   std::int64_t q = 0;
   if constexpr (Lanes::kQueries == 2) {
-    for (; q + 2 <= shard.n_queries && after_runs > 0; q += 2) {
+    for (; q + 2 <= shard.n_queries; q += 2) {
       const Lanes one = lanes(q), two = lanes(q + 1);
       prefetch_next(tile, q / 2, (shard.n_queries + 1) / 2);
       sweep_runs(one, two, tile, sinks + q);
@@ -168,7 +166,7 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
   for (; q < shard.n_queries; ++q) {
     const Lanes one = lanes(q);
     prefetch_next(tile, q / Lanes::kQueries, (shard.n_queries + 1) / Lanes::kQueries);
-    if (after_runs > 0) sweep_runs(one, tile, sinks[q]);
+    sweep_runs(one, tile, sinks[q]);
     sweep_blocks(one, tile, after_runs, sinks[q]);
   }
 }
@@ -179,7 +177,7 @@ inline void scan(const Shard& shard, Sink* sinks) {
   Isa::with_lanes(shard.db.n_bytes, [&](auto tiled, auto rows) {
     using Tiled = typename decltype(tiled)::type;
     using Rows = typename decltype(rows)::type;
-    for_each_tile(shard, Tiled::fill, [&](const Tile& tile) {
+    for_each_tile<Isa>(shard, Tiled::fill, [&](const Tile& tile) {
       if (tile.rows) {
         sweep_tile<Rows>(shard, tile, sinks);
       } else {
@@ -195,7 +193,7 @@ inline void scan_distances(Shard shard, std::int32_t* out) {
   shard.rows = false;
   Isa::with_lanes(shard.db.n_bytes, [&](auto tiled, auto) {
     using Lanes = typename decltype(tiled)::type;
-    for_each_tile(shard, Lanes::fill, [&](const Tile& tile) {
+    for_each_tile<Isa>(shard, Lanes::fill, [&](const Tile& tile) {
       for (std::int64_t q = 0; q < shard.n_queries; ++q) {
         const Lanes lanes(shard, tile.codes, shard.query_words + q * shard.n_words);
         std::int32_t* row = out + q * shard.db.n_codes + tile.first;

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../hamming.hpp"
-#include "pack.hpp"
+#include "mask.hpp"
 
 namespace hamming {
 namespace {
@@ -12,8 +12,8 @@ namespace {
 // rows.
 struct Tile {
   const void* codes;
-  const std::uint64_t* mask;  // one word per block; null when every code is searchable
-  std::int64_t first;         // database row of the first code
+  const std::int64_t* rows_of;  // the database row of each code; null: first, first + 1, ...
+  std::int64_t first;
   std::int64_t n_codes;
   bool rows;
   const std::uint8_t* next;  // the rows of the tile after this one
@@ -53,52 +53,47 @@ inline void pad_rows(const Shard& shard, std::int64_t first, std::int64_t n_code
   }
 }
 
-// Bit i of a word says whether code i of the block is searchable; rows past the end are not.
-// Returns false when nothing in the tile is.
-inline bool fill_mask(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
-  std::uint64_t any = 0;
-  for (std::int64_t begin = 0; begin < n_codes; begin += kBlock) {
-    const std::int64_t count = n_codes - begin < kBlock ? n_codes - begin : kBlock;
-    std::uint8_t flags[kBlock] = {};
-    __builtin_memcpy(flags, shard.mask + first + begin, static_cast<std::size_t>(count));
-    for (int i = 0; i < kBlock; ++i) flags[i] = flags[i] != 0;  // gather_bits takes 0 and 1 only
-    std::uint64_t bits = 0;
-    for (int i = 0; i < kBlock; i += 8) {
-      bits |= static_cast<std::uint64_t>(gather_bits(flags + i, false)) << i;
-    }
-    shard.tile_mask[begin / kBlock] = bits;
-    any |= bits;
+// Visits codes [first, first + n_codes) of a shard, at most a tile of them. Rows are read in whole
+// blocks; the last, incomplete one goes through the tile. fill(shard, first, n_codes) copies rows
+// into the tile's memory.
+template <class Fill, class Visit>
+inline void visit_codes(const Shard& shard, const std::int64_t* rows_of, std::int64_t first,
+                        std::int64_t n_codes, Fill&& fill, Visit&& visit) {
+  const std::int64_t n_bytes = shard.db.n_bytes;
+  const std::int64_t in_place = shard.rows ? n_codes / kBlock * kBlock : 0;
+  if (in_place > 0) {
+    const std::int64_t after = shard.end - first - in_place;
+    const std::int64_t next = after < shard.tile_codes ? after : shard.tile_codes;
+    const std::uint8_t* codes = shard.db.data + first * n_bytes;
+    visit(Tile{codes, rows_of, first, in_place, true, codes + in_place * n_bytes, next * n_bytes});
   }
-  return any != 0;
+  if (in_place < n_codes) {
+    const std::int64_t begin = first + in_place, end = first + n_codes;
+    const std::int64_t after = shard.end - end;
+    const std::int64_t next = after < shard.tile_codes ? after : shard.tile_codes;
+    fill(shard, begin, end - begin);
+    visit(Tile{shard.tile, rows_of != nullptr ? rows_of + in_place : nullptr, begin, end - begin,
+               false, shard.db.data + end * n_bytes, next * n_bytes});
+  }
 }
 
-// Calls visit(tile) for the tiles of a shard in ascending row order; skips tiles with nothing to
-// find. fill(shard, first, n_codes) copies rows into the tile's memory.
-template <class Fill, class Visit>
+// Visits the codes of a shard in ascending order of their rows.
+template <class Isa, class Fill, class Visit>
 inline void for_each_tile(const Shard& shard, Fill&& fill, Visit&& visit) {
-  for (std::int64_t first = shard.begin; first < shard.end;) {
-    const std::int64_t left = shard.end - first;
-    std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
-    // Rows are read in whole blocks; the last, incomplete one goes through the tile.
-    const bool rows = shard.rows && n_codes >= kBlock;
-    if (rows) n_codes -= n_codes % kBlock;
-    if (shard.mask == nullptr || fill_mask(shard, first, n_codes)) {
-      const std::int64_t after = left - n_codes;
-      Tile tile{shard.tile,
-                shard.mask != nullptr ? shard.tile_mask : nullptr,
-                first,
-                n_codes,
-                rows,
-                shard.db.data + (first + n_codes) * shard.db.n_bytes,
-                (after < shard.tile_codes ? after : shard.tile_codes) * shard.db.n_bytes};
-      if (rows) {
-        tile.codes = shard.db.data + first * shard.db.n_bytes;
-      } else {
-        fill(shard, first, n_codes);
-      }
-      visit(tile);
+  if (shard.mask == nullptr) {
+    for (std::int64_t first = shard.begin; first < shard.end; first += shard.tile_codes) {
+      const std::int64_t left = shard.end - first;
+      const std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
+      visit_codes(shard, nullptr, first, n_codes, fill, visit);
     }
-    first += n_codes;
+    return;
+  }
+  for (std::int64_t row = shard.begin; row < shard.end;) {
+    const std::int64_t n_codes = gather<Isa>(shard, row);
+    Shard gathered = shard;
+    gathered.db = {shard.gathered, n_codes, shard.db.n_bytes};
+    gathered.end = n_codes;  // nothing after it to prefetch
+    visit_codes(gathered, shard.gathered_rows, 0, n_codes, fill, visit);
   }
 }
 
