@@ -47,8 +47,9 @@ struct Shard {
 };
 
 // Top-k of one query over one shard: accept only distances below `limit`, append in index order.
-// The limit is lowered when `count_at` hits have been appended, not at each.
-struct Collector {
+// The limit is lowered when `count_at` hits have been appended, not at each. Aligned, because shards
+// of neighbouring collectors run in different threads.
+struct alignas(64) Collector {
   Hit* hits;
   std::int64_t size;
   std::int64_t capacity;    // at least k + kHitRoom
@@ -60,13 +61,17 @@ struct Collector {
   std::uint64_t limit;    // the k-th distance so far, or one more than the largest distance
 };
 
-// Radius search of one query over one shard. Counting fills `per_distance`; filling reads it as the
-// next free position of each distance in the result.
-struct RadiusSink {
+// Radius search of one query over one shard. Counting fills `per_distance` and keeps the hits while
+// there is room for them; filling reads `per_distance` as the next free position of each distance
+// in the result.
+struct alignas(64) RadiusSink {
   std::int64_t* per_distance;  // radius + 1 entries
   std::uint64_t limit;         // radius + 1
   std::int32_t* distances;     // null while counting
   std::int64_t* indices;
+  Hit* hits;
+  std::int64_t size;      // kept hits; -1 = there were more than fit
+  std::int64_t capacity;  // 0 while filling
 };
 
 enum class Element : std::int32_t {

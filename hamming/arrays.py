@@ -161,4 +161,6 @@ def like(kind: Kind, array: np.ndarray) -> Any:
 
 def result_like(kind: Kind, result: Result) -> Result:
     """The same named tuple with its arrays as the caller's kind."""
+    if kind == "numpy":
+        return result
     return type(result)(*(like(kind, array) for array in result))

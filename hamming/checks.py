@@ -11,6 +11,7 @@ import numpy as np
 
 from .layout import MAX_BITS, MAX_CODES, BitOrder, TopK, bytes_for
 
+UINT8 = np.dtype(np.uint8)
 MAX_THREADS = 4096  # more would only cost: results are the same at every count
 
 
@@ -39,7 +40,7 @@ def bit_order(value: Any) -> BitOrder:
 
 def code_dtype(array: np.ndarray, name: str) -> None:
     """Codes are uint8; nothing is cast silently."""
-    if array.dtype == "uint8":
+    if array.dtype == UINT8:
         return
     if array.dtype == "int8":
         remedy = "for the sentence-transformers 'binary' form pass (codes.astype('int16') + 128)"

@@ -32,8 +32,10 @@ std::vector<std::uint64_t> pad_queries(const CodesView& queries) {
 }
 
 Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView& db) {
-  const double work = static_cast<double>(n_queries) * static_cast<double>(db.n_codes) *
-                      static_cast<double>(words_of(db));
+  // A comparison of a batch costs about a third of a single query's, which waits for memory.
+  const double per_code = (static_cast<double>(n_queries) + 2) / 3;
+  const double work =
+      per_code * static_cast<double>(db.n_codes) * static_cast<double>(words_of(db));
   const double paying =
       work / static_cast<double>(std::max<std::int64_t>(1, options.tuning.work_per_thread));
   const std::int64_t n_threads = static_cast<std::int64_t>(

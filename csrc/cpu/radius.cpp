@@ -1,12 +1,14 @@
-// Radius search in two passes over the database. The first counts the hits of every (query,
-// distance); their running sums say where each hit belongs, so the second writes it there at once:
-// no growing buffers, no sort, and an order that no thread count can change.
+// Radius search in two passes. The first counts the hits of every (query, distance); their running
+// sums say where each hit belongs, so the second writes it there at once: no growing buffers, no
+// sort, and an order that no thread count can change. The second pass reads the hits that the first
+// one kept; where they were more than fit, it reads the database again.
 #include <algorithm>
 #include <vector>
 
 #include "parallel.hpp"
 #include "plan.hpp"
 #include "search.hpp"
+#include "select.hpp"
 
 namespace hamming {
 
@@ -19,29 +21,37 @@ struct RadiusSearch::State {
   Plan plan;
   std::vector<std::uint64_t> words;
   std::vector<std::int64_t> positions;  // (n_db_shards, n_queries, n_distances)
+  std::int64_t capacity;                // hits kept for each shard and query
+  std::unique_ptr<Hit[]> hits;          // left uninitialised: pages never written cost nothing
+  std::vector<RadiusSink> sinks;        // (n_db_shards, n_queries)
+  bool all_kept;
 
-  std::int64_t* of(std::int64_t db_shard, std::int64_t query) {
-    return positions.data() + (db_shard * queries.n_codes + query) * n_distances;
+  std::int64_t place(std::int64_t db_shard, std::int64_t query) const {
+    return db_shard * queries.n_codes + query;
   }
 
-  void scan(std::int32_t* distances, std::int64_t* indices) {
-    parallel_for(plan.n_query_shards * plan.n_db_shards, plan.n_threads, [&](std::int64_t task) {
-      const std::int64_t s = task % plan.n_db_shards;
-      const std::int64_t part = task / plan.n_db_shards;
+  std::int64_t* of(std::int64_t db_shard, std::int64_t query) {
+    return positions.data() + place(db_shard, query) * n_distances;
+  }
+
+  // Calls task(shard number, first query, number of queries) for the pieces of the plan.
+  template <class Task>
+  void for_each_shard(Task&& task) {
+    parallel_for(plan.n_query_shards * plan.n_db_shards, plan.n_threads, [&](std::int64_t i) {
+      const std::int64_t part = i / plan.n_db_shards;
       const std::int64_t first = part_begin(queries.n_codes, part, plan.n_query_shards, 1);
-      const std::int64_t n_queries =
-          part_begin(queries.n_codes, part + 1, plan.n_query_shards, 1) - first;
-      std::vector<RadiusSink> sinks;
-      sinks.reserve(static_cast<std::size_t>(n_queries));
-      for (std::int64_t q = 0; q < n_queries; ++q) {
-        sinks.push_back(
-            {of(s, first + q), static_cast<std::uint64_t>(n_distances), distances, indices});
-      }
+      const std::int64_t end = part_begin(queries.n_codes, part + 1, plan.n_query_shards, 1);
+      task(i % plan.n_db_shards, first, end - first);
+    });
+  }
+
+  void scan() {
+    for_each_shard([&](std::int64_t s, std::int64_t first, std::int64_t n_queries) {
       Scratch scratch(options, db, n_queries);
       const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
                                         part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
                                         mask, words.data() + first * words_of(db), n_queries);
-      options.backend->scan_radius(shard, sinks.data());
+      options.backend->scan_radius(shard, sinks.data() + place(s, first));
     });
   }
 };
@@ -55,16 +65,35 @@ RadiusSearch::RadiusSearch(const Options& options, const CodesView& queries, con
                        std::min(radius, 8 * db.n_bytes) + 1,
                        plan_shards(options, queries.n_codes, db),
                        pad_queries(queries),
-                       {}}) {
-  state_->positions.resize(
-      static_cast<std::size_t>(state_->plan.n_db_shards * queries.n_codes * state_->n_distances));
+                       {},
+                       0,
+                       nullptr,
+                       {},
+                       false}) {
+  State& state = *state_;
+  const std::int64_t n_sinks = state.plan.n_db_shards * queries.n_codes;
+  state.positions.resize(static_cast<std::size_t>(n_sinks * state.n_distances));
+  if (n_sinks == 0) return;
+  const auto bytes_per_hit = static_cast<std::int64_t>(sizeof(Hit));
+  state.capacity = std::min(options.tuning.block_bytes / bytes_per_hit / n_sinks,
+                            db.n_codes / state.plan.n_db_shards + kBlock + kHitRoom);
+  state.hits.reset(new Hit[static_cast<std::size_t>(n_sinks * state.capacity)]);
 }
 
 RadiusSearch::~RadiusSearch() = default;
 
 void RadiusSearch::count(std::int64_t* offsets) {
   State& state = *state_;
-  state.scan(nullptr, nullptr);
+  const std::int64_t n_sinks = state.plan.n_db_shards * state.queries.n_codes;
+  state.sinks.reserve(static_cast<std::size_t>(n_sinks));
+  for (std::int64_t i = 0; i < n_sinks; ++i) {
+    state.sinks.push_back({state.positions.data() + i * state.n_distances,
+                           static_cast<std::uint64_t>(state.n_distances), nullptr, nullptr,
+                           state.hits.get() + i * state.capacity, 0, state.capacity});
+  }
+  state.scan();
+  state.all_kept = std::all_of(state.sinks.begin(), state.sinks.end(),
+                               [](const RadiusSink& sink) { return sink.size >= 0; });
   std::int64_t total = 0;
   for (std::int64_t q = 0; q < state.queries.n_codes; ++q) {
     offsets[q] = total;
@@ -80,7 +109,19 @@ void RadiusSearch::count(std::int64_t* offsets) {
 }
 
 void RadiusSearch::fill(std::int32_t* distances, std::int64_t* indices) {
-  state_->scan(distances, indices);
+  State& state = *state_;
+  for (RadiusSink& sink : state.sinks) {
+    sink.distances = distances;
+    sink.indices = indices;
+    sink.capacity = 0;
+  }
+  if (!state.all_kept) return state.scan();
+  state.for_each_shard([&](std::int64_t s, std::int64_t first, std::int64_t n_queries) {
+    for (std::int64_t q = first; q < first + n_queries; ++q) {
+      RadiusSink& sink = state.sinks[static_cast<std::size_t>(state.place(s, q))];
+      accept(sink, sink.hits, sink.size);
+    }
+  });
 }
 
 }  // namespace hamming

@@ -55,7 +55,10 @@ inline Hit* room_for_hits(Collector& collector, Hit*) {
   return collector.hits + collector.size;
 }
 
-inline Hit* room_for_hits(RadiusSink&, Hit* scratch) { return scratch; }
+inline Hit* room_for_hits(RadiusSink& sink, Hit* scratch) {
+  if (sink.size + kHitRoom > sink.capacity) sink.capacity = 0;
+  return sink.capacity > 0 ? sink.hits + sink.size : scratch;
+}
 
 // Takes the `count` hits that were written there, in index order.
 inline void accept(Collector& collector, const Hit*, std::int64_t count) {
@@ -64,13 +67,16 @@ inline void accept(Collector& collector, const Hit*, std::int64_t count) {
 }
 
 inline void accept(RadiusSink& sink, const Hit* hits, std::int64_t count) {
+  if (sink.distances == nullptr) {
+    for (std::int64_t i = 0; i < count; ++i) ++sink.per_distance[hit_distance(hits[i])];
+    sink.size = sink.capacity > 0 ? sink.size + count : -1;
+    return;
+  }
   for (std::int64_t i = 0; i < count; ++i) {
     const std::uint64_t distance = hit_distance(hits[i]);
     const std::int64_t position = sink.per_distance[distance]++;
-    if (sink.distances != nullptr) {
-      sink.distances[position] = static_cast<std::int32_t>(distance);
-      sink.indices[position] = hit_index(hits[i]);
-    }
+    sink.distances[position] = static_cast<std::int32_t>(distance);
+    sink.indices[position] = hit_index(hits[i]);
   }
 }
 
