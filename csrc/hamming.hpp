@@ -47,8 +47,8 @@ struct Shard {
 };
 
 // Top-k of one query over one shard: accept only distances below `limit`, append in index order.
-// The limit is lowered when `count_at` hits have been appended, not at each. Aligned, because shards
-// of neighbouring collectors run in different threads.
+// The limit is lowered when `count_at` hits have been appended, not at each. Aligned, because
+// shards of neighbouring collectors run in different threads.
 struct alignas(64) Collector {
   Hit* hits;
   std::int64_t size;

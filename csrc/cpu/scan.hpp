@@ -153,11 +153,12 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
     return Lanes(shard, tile.codes, shard.query_words + q * shard.n_words);
   };
   const std::int64_t after_runs = tile.n_codes / Lanes::kRun * (Lanes::kRun / kBlock);
+  Prefetch prefetch(tile, (shard.n_queries + 1) / Lanes::kQueries);
   std::int64_t q = 0;
   if constexpr (Lanes::kQueries == 2) {
     for (; q + 2 <= shard.n_queries; q += 2) {
       const Lanes one = lanes(q), two = lanes(q + 1);
-      prefetch_next(tile, q / 2, (shard.n_queries + 1) / 2);
+      prefetch.next_part();
       sweep_runs(one, two, tile, sinks + q);
       sweep_blocks(one, tile, after_runs, sinks[q]);
       sweep_blocks(two, tile, after_runs, sinks[q + 1]);
@@ -165,7 +166,7 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
   }
   for (; q < shard.n_queries; ++q) {
     const Lanes one = lanes(q);
-    prefetch_next(tile, q / Lanes::kQueries, (shard.n_queries + 1) / Lanes::kQueries);
+    prefetch.next_part();
     sweep_runs(one, tile, sinks[q]);
     sweep_blocks(one, tile, after_runs, sinks[q]);
   }

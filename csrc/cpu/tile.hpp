@@ -20,16 +20,29 @@ struct Tile {
   std::int64_t next_bytes;
 };
 
-// Asks for part `part` of `n_parts` of the next tile's rows. Spread over the sweeps of a tile, the
-// database comes from memory while the codes are compared, and not before.
-inline void prefetch_next(const Tile& tile, std::int64_t part, std::int64_t n_parts) {
-  if (n_parts < 4) return;  // as fast without: the hardware prefetches a plain read
-  constexpr std::int64_t kLine = 64;
-  const std::int64_t n_lines = tile.next_bytes / kLine;
-  for (std::int64_t i = n_lines * part / n_parts; i < n_lines * (part + 1) / n_parts; ++i) {
-    __builtin_prefetch(tile.next + i * kLine, 0, 2);  // into the second-level cache
+// Asks for the rows of the next tile, a part with each sweep of this one: the database comes from
+// memory while codes are compared, and not before.
+class Prefetch {
+ public:
+  Prefetch(const Tile& tile, std::int64_t n_sweeps)
+      : address_(tile.next), end_(tile.next + tile.next_bytes) {
+    const std::int64_t n_lines = tile.next_bytes / kLine;
+    // As fast without where sweeps are few: the hardware prefetches a plain read.
+    lines_ = n_sweeps < 4 ? 0 : (n_lines + n_sweeps - 1) / n_sweeps;
   }
-}
+
+  inline void next_part() {
+    for (std::int64_t i = 0; i < lines_ && address_ < end_; ++i, address_ += kLine) {
+      __builtin_prefetch(address_, 0, 2);  // into the second-level cache
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64;
+  const std::uint8_t* address_;
+  const std::uint8_t* end_;
+  std::int64_t lines_;
+};
 
 // __builtin_memcpy, not std::memcpy: no library template or inline may be emitted with ISA flags.
 template <class Word>
