@@ -27,8 +27,8 @@ class Prefetch {
   Prefetch(const Tile& tile, std::int64_t n_sweeps)
       : address_(tile.next), end_(tile.next + tile.next_bytes) {
     const std::int64_t n_lines = tile.next_bytes / kLine;
-    // As fast without where sweeps are few: the hardware prefetches a plain read.
-    lines_ = n_sweeps < 4 ? 0 : (n_lines + n_sweeps - 1) / n_sweeps;
+    // Rows in place and few sweeps: the hardware prefetches a plain read better.
+    lines_ = tile.rows && n_sweeps < 4 ? 0 : (n_lines + n_sweeps - 1) / n_sweeps;
   }
 
   inline void next_part() {
