@@ -153,7 +153,7 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
     return Lanes(shard, tile.codes, shard.query_words + q * shard.n_words);
   };
   const std::int64_t after_runs = tile.n_codes / Lanes::kRun * (Lanes::kRun / kBlock);
-  Prefetch prefetch(tile, (shard.n_queries + 1) / Lanes::kQueries);
+  Prefetch prefetch(tile, (shard.n_queries + Lanes::kQueries - 1) / Lanes::kQueries);
   std::int64_t q = 0;
   if constexpr (Lanes::kQueries == 2) {
     for (; q + 2 <= shard.n_queries; q += 2) {
@@ -175,6 +175,7 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
 // An Isa calls back with the Lanes that suit a width: those of tiles, and those of rows in place.
 template <class Isa, class Sink>
 inline void scan(const Shard& shard, Sink* sinks) {
+  if (shard.n_queries == 0) return;
   Isa::with_lanes(shard.db.n_bytes, [&](auto tiled, auto rows) {
     using Tiled = typename decltype(tiled)::type;
     using Rows = typename decltype(rows)::type;

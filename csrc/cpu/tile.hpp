@@ -24,6 +24,7 @@ struct Tile {
 // memory while codes are compared, and not before.
 class Prefetch {
  public:
+  // n_sweeps: at least 1.
   Prefetch(const Tile& tile, std::int64_t n_sweeps)
       : address_(tile.next), end_(tile.next + tile.next_bytes) {
     const std::int64_t n_lines = tile.next_bytes / kLine;
