@@ -148,8 +148,8 @@ def search_arrays(query_codes: Any, db_codes: Any, mask: Any = None) -> SearchAr
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:
-    """`array` itself when its rows are contiguous, else a contiguous copy."""
-    return np.ascontiguousarray(array)
+    """`array` itself when its rows are contiguous and its items aligned, else a copy that is."""
+    return np.require(array, requirements=("C", "A"))
 
 
 def like(kind: Kind, array: np.ndarray) -> Any:

@@ -11,7 +11,9 @@ from .dispatch import choose
 def distance(query_codes: Any, db_codes: Any) -> Any:
     """The Hamming distance of every query to every code.
 
-    Bare code arrays do not know n_bits: non-zero padding bits count as distance.
+    Bare code arrays do not know n_bits: non-zero padding bits count as distance. Beside the result,
+    a call holds a copy of the queries and 16 * n_bits bytes a thread (at least 16 KiB); a
+    contiguous database in host memory is not copied.
 
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.

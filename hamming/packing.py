@@ -19,7 +19,9 @@ def pack(
     """Packs values to codes: bit = `x > threshold`.
 
     The comparison is exact whatever the dtype of `x`: the threshold is rounded towards the values
-    it separates, never the values. Half and bfloat16 tensors are widened to float32 first.
+    it separates, never the values. Half and bfloat16 are widened to float32 first, strided arrays
+    copied; beside those and the result a call holds a few bytes a threshold, and 2 bytes a value
+    where a threshold is below all that an integer dtype can say.
 
     Args:
         x: `(..., n_bits)` bool, integer, float16, bfloat16, float32 or float64; gradients are

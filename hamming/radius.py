@@ -15,8 +15,9 @@ def radius_search(
     """All codes within a radius of each query, by distance and then by smaller index.
 
     The database is read twice, first to count and then to place, so the result is allocated once
-    at its exact size; beside it a call uses 8 * (radius + 1) bytes a query (and thread, when
-    queries are few).
+    at its exact size. Beside it, a call holds a copy of the queries, 16 * n_bits bytes a thread (at
+    least 16 KiB), and 8 * (radius + 5) bytes a query: a query and thread where there are fewer than
+    four queries a thread. Contiguous databases and masks in host memory are not copied.
 
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.

@@ -18,9 +18,10 @@ def topk(
     """The k nearest codes of each query, exactly, by distance and then by smaller index.
 
     The order is the same bit for bit on every backend and at every thread count. Bare code arrays
-    do not know n_bits: non-zero padding bits count as distance. Contiguous host arrays are not
-    copied, so the database may be a memory map. Beside the result, a call holds at most 64 MiB of
-    candidates, or 16 * k bytes a thread where that is more. Ctrl-C is seen when the call returns.
+    do not know n_bits: non-zero padding bits count as distance. Contiguous databases and masks in
+    host memory are not copied, so they may be memory maps. Beside the result, a call holds a copy
+    of the queries, 32 * n_bits bytes a thread (at least 16 KiB), and at most 64 MiB of candidates,
+    or 16 * k bytes a thread where that is more. Ctrl-C is seen when the call returns.
 
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.

@@ -23,6 +23,8 @@ def codes(rng: np.random.Generator, n: int, n_bytes: int, kind: str) -> np.ndarr
         return np.tile(rng.integers(0, 256, n_bytes, dtype=np.uint8), (n, 1))
     if kind == "few":
         return rng.integers(0, 256, (3, n_bytes), dtype=np.uint8)[rng.integers(0, 3, n)]
+    if kind == "hundred":
+        return rng.integers(0, 256, (100, n_bytes), dtype=np.uint8)[rng.integers(0, 100, n)]
     if kind == "descending":  # distances to the zero code fall with the index
         ones = np.linspace(8 * n_bytes, 0, n).astype(int)
         return np.packbits(np.arange(8 * n_bytes) < ones[:, None], axis=1)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import hamming
+from hamming import arrays
 
 DTYPES = ["bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]
 DTYPES += ["float16", "float32", "float64"]
@@ -60,6 +61,19 @@ def test_rows_longer_than_a_chunk_and_many_threads(backend: str) -> None:
     x = np.random.default_rng(0).normal(size=(300, 1003)).astype(np.float32)
     np.testing.assert_array_equal(hamming.pack(x), np.packbits(x > 0, axis=1))
     np.testing.assert_array_equal(hamming.pack(x[::2, ::3]), np.packbits(x[::2, ::3] > 0, axis=1))
+
+
+@pytest.mark.parametrize("dtype", [t for t in DTYPES if np.dtype(t).itemsize > 1])
+def test_values_at_odd_addresses(backend: str, dtype: str) -> None:
+    """A load of a misaligned value is undefined behaviour: they are copied first."""
+    x = np.random.default_rng(0).integers(0, 100, (7, 21)).astype(dtype)
+    odd = np.frombuffer(b"." + x.tobytes(), dtype, offset=1).reshape(x.shape)
+    assert not odd.flags.aligned
+    assert arrays.contiguous(odd).flags.aligned
+    limits = np.frombuffer(b"." + x[0].tobytes(), dtype, offset=1)
+    np.testing.assert_array_equal(
+        hamming.pack(odd, threshold=limits), np.packbits(x > x[0], axis=1)
+    )
 
 
 def test_nan(backend: str) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import hamming
+from hamming import arrays
 from tests.hamming import oracle
 
 
@@ -49,6 +50,21 @@ def test_the_largest_queries(backend: str) -> None:
     result = hamming.rescore(queries, np.zeros((1, 4), np.uint8), np.array([[-1, 0]]), 2)
     assert result.indices.tolist() == [[0, -1]]
     np.testing.assert_allclose(result.scores[0, 0], -3.2e38, rtol=1e-5)
+
+
+def test_inputs_at_odd_addresses(backend: str) -> None:
+    rng = np.random.default_rng(0)
+    db, queries = rng.integers(0, 256, (50, 3), np.uint8), rng.normal(size=(4, 24))
+    rows = rng.integers(0, 50, (4, 9))
+    inputs = [
+        np.frombuffer(b"." + x.tobytes(), x.dtype, offset=1).reshape(x.shape)
+        for x in (queries, db, rows)
+    ]
+    assert not inputs[2].flags.aligned
+    assert arrays.contiguous(inputs[2]).flags.aligned
+    expected = hamming.rescore(queries, db, rows, 5)
+    for got, want in zip(hamming.rescore(*inputs, 5), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
 
 
 def test_one_query(backend: str) -> None:

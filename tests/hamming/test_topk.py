@@ -59,7 +59,7 @@ def large_problem(kind: str, n_bytes: int) -> tuple[np.ndarray, ...]:
     return queries, db, mask, *ranking, *oracle.topk(queries, db, 100, mask)
 
 
-@pytest.mark.parametrize("kind", ["random", "equal", "few", "descending", "low_entropy"])
+@pytest.mark.parametrize("kind", ["random", "equal", "few", "hundred", "descending", "low_entropy"])
 @pytest.mark.parametrize("n_bytes", [1, 8, 12, 32])
 def test_large_databases(backend: str, kind: str, n_bytes: int) -> None:
     """100,000 codes reach many tiles, compactions and shards."""
@@ -69,6 +69,27 @@ def test_large_databases(backend: str, kind: str, n_bytes: int) -> None:
             result = hamming.topk(queries, db, k, threads=threads)
             assert_topk(result, (distances[:, :k], indices[:, :k]))
     assert_topk(hamming.topk(queries, db, 100, mask=mask, threads=2), tuple(masked))
+
+
+@cache
+def masked_problem(kind: str, n_bytes: int, share: float) -> tuple[np.ndarray, ...]:
+    rng = np.random.default_rng(n_bytes)
+    db = codes(rng, 100_000, n_bytes, kind)
+    queries = np.concatenate([codes(rng, 1, n_bytes, "random"), np.zeros((1, n_bytes), np.uint8)])
+    mask = rng.random(len(db)) < share
+    return queries, db, mask, *oracle.topk(queries, db, 300, mask)
+
+
+@pytest.mark.parametrize("kind", ["random", "equal", "hundred", "descending", "low_entropy"])
+@pytest.mark.parametrize("n_bytes", [8, 17])
+@pytest.mark.parametrize("share", [0.001, 0.1, 0.9])
+def test_masks(backend: str, kind: str, n_bytes: int, share: float) -> None:
+    """At 0.001 most tiles hold nothing searchable, and k = 300 is more than all that is."""
+    queries, db, mask, distances, indices = masked_problem(kind, n_bytes, share)
+    for k in (10, 300):
+        for threads in (1, 3):
+            result = hamming.topk(queries, db, k, mask=mask, threads=threads)
+            assert_topk(result, (distances[:, :k], indices[:, :k]))
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
