@@ -93,12 +93,15 @@ for threads in 1, 3:
     "radius_search with millions of hits": """
 db = codes(10_000_000)
 for threads in 1, 3:
-    result = within(0, lambda: hamming.radius_search(db[:3], db, 27, threads=threads))
+    kept = 64 << 20
+    result = within(kept, lambda: hamming.radius_search(db[:3], db, 27, threads=threads))
     assert len(result.indices) > 3_000_000
+    result = within(kept, lambda: hamming.radius_search(db[:3], db, 33, threads=threads))
+    assert 8 * len(result.indices) > 2 * kept
 """,
     "radius_search of many queries": """
 queries, radius = codes(200_000), 16
-size = queries.nbytes + 8 * (radius + 5) * len(queries)
+size = queries.nbytes + 8 * (radius + 9) * len(queries)
 for threads in 1, 3:
     within(size, lambda: hamming.radius_search(queries, queries[:64], radius, threads=threads))
 """,

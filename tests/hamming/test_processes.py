@@ -61,10 +61,10 @@ many = np.tile(floats, (200, 1))
 for threads in 1, 2, 4:
     os.environ["HAMMING_THREADS"] = str(threads)
     for call in (
-        lambda: hamming.topk(db[:5], db, 10, threads=threads),  # by parts of the database
+        lambda: hamming.topk(db[:15], db, 10, threads=threads),  # by parts of the database
         lambda: hamming.topk(db[:40], db, 10, threads=threads),  # by queries
         lambda: hamming.topk(db[:40], db, 10),
-        lambda: hamming.distance(db[:10], db),
+        lambda: hamming.distance(db[:40], db),
         lambda: hamming.rescore(floats, db, rows, 10),
         lambda: hamming.pack(many),
     ):
