@@ -98,8 +98,7 @@ struct PackArgs {
 
 struct RescoreArgs {
   CodesView db;
-  const float* queries;         // (n_queries, n_bits), padded to whole bytes with zeros
-  std::int64_t n_bits;          // a multiple of 8
+  const float* queries;         // (n_queries, 8 * n_bytes), zero in the padding
   const std::int64_t* indices;  // (n_queries, n_candidates), -1 = no candidate
   std::int64_t n_candidates;
   bool big_endian_bits;
@@ -118,8 +117,9 @@ struct Backend {
   // Returns the first row of [begin, end) that holds a NaN, or -1.
   std::int64_t (*pack)(const PackArgs& args, std::int64_t begin, std::int64_t end,
                        std::uint8_t* out);
-  // scores: (n_candidates,) of one query; tables: 4 * n_bits floats of scratch.
-  void (*rescore)(const RescoreArgs& args, std::int64_t query, float* tables, float* scores);
+  // Adds the scores of candidates [begin, end) of one query to sums; a missing one's is undefined.
+  void (*rescore)(const RescoreArgs& args, std::int64_t query, std::int64_t begin, std::int64_t end,
+                  double* sums);
 };
 
 }  // namespace hamming

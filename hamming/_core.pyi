@@ -53,6 +53,7 @@ def rescore(
     threads: int,
     queries: np.ndarray,
     db_codes: np.ndarray,
-    indices: np.ndarray,
+    candidates: np.ndarray,
+    k: int,
     big_endian_bits: bool,
-) -> np.ndarray: ...
+) -> tuple[np.ndarray, np.ndarray]: ...

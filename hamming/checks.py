@@ -293,8 +293,10 @@ def finite_flag(value: Any) -> bool | None:
 
 
 def rescore_range(queries: np.ndarray) -> None:
-    """Scores, which are at most the L1 norm of a query, can be told apart in float32."""
-    norms = np.abs(queries.astype(np.float64)).sum(axis=-1)
+    """Finite, and scores, which are at most the L1 norm of a query, can be told apart in float32."""
+    norms = np.abs(queries).sum(axis=-1, dtype=np.float64)
+    if not np.isfinite(norms).all():
+        finite(queries, "queries")
     least, most = 1e-33, float(np.finfo(np.float32).max)
     if ((norms > most) | ((norms > 0) & (norms < least))).any():
         raise ValueError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from . import arrays, checks
 from .dispatch import choose
-from .layout import NO_INDEX, BitOrder, Rescored
+from .layout import BitOrder, Rescored
 
 
 def rescore(
@@ -53,24 +53,22 @@ def rescore(
     checks.rescore_shapes(values, db, rows)
     count = checks.rescore_k(k, rows.shape[-1])
     checks.candidates(rows, len(db))
-    checks.finite(values, "queries")
     checks.rescore_range(values)
     n_bits = values.shape[-1]
     flat = values.reshape(-1, n_bits)
-    padded = np.zeros((len(flat), 8 * db.shape[1]), np.float32)
-    padded[:, :n_bits] = flat
-    candidates = arrays.contiguous(rows.reshape(-1, rows.shape[-1]).astype(np.int64, copy=False))
-    scores = backend.scores(
-        padded, db, candidates, bitorder=order, threads=checks.thread_count(None)
+    if values.dtype != np.float32 or n_bits % 8 != 0:
+        padded = np.zeros((len(flat), 8 * db.shape[1]), np.float32)
+        padded[:, :n_bits] = flat
+        flat = padded
+    candidates = rows.reshape(-1, rows.shape[-1]).astype(np.int64, copy=False)
+    result = backend.rescore(
+        arrays.contiguous(flat),
+        db,
+        arrays.contiguous(candidates),
+        count,
+        bitorder=order,
+        threads=checks.thread_count(None),
     )
-    result = _best(scores, candidates, count)
     if values.ndim == 1:
         result = Rescored(result.scores[0], result.indices[0])
     return arrays.result_like(kind, result)
-
-
-def _best(scores: np.ndarray, indices: np.ndarray, k: int) -> Rescored:
-    order = np.lexsort((indices, -scores, indices == NO_INDEX), axis=-1)[:, :k]
-    return Rescored(
-        np.take_along_axis(scores, order, axis=1), np.take_along_axis(indices, order, axis=1)
-    )

@@ -109,30 +109,31 @@ py::tuple pack_py(const std::string& isa, const Tuning& tuning, int threads,
   return py::make_tuple(out, nan_row);
 }
 
-Array<float> rescore_py(const std::string& isa, const Tuning& tuning, int threads,
-                        const Array<float>& queries, const Array<std::uint8_t>& db,
-                        const Array<std::int64_t>& indices, bool big_endian_bits) {
+py::tuple rescore_py(const std::string& isa, const Tuning& tuning, int threads,
+                     const Array<float>& queries, const Array<std::uint8_t>& db,
+                     const Array<std::int64_t>& candidates, std::int64_t k, bool big_endian_bits) {
   const Options options = make_options(isa, tuning, threads);
   const CodesView db_view = codes_view(db);
-  if (queries.ndim() != 2 || indices.ndim() != 2 || queries.shape(0) != indices.shape(0) ||
+  if (queries.ndim() != 2 || candidates.ndim() != 2 || queries.shape(0) != candidates.shape(0) ||
       queries.shape(1) != 8 * db_view.n_bytes) {
     throw std::invalid_argument("queries: expected (n_queries, 8 * n_bytes)");
   }
-  const std::int64_t n_queries = queries.shape(0), n_candidates = indices.shape(1);
+  const std::int64_t n_queries = queries.shape(0), n_candidates = candidates.shape(1);
+  if (k < 1 || k > n_candidates) throw std::invalid_argument("k: expected 1..n_candidates");
   for (std::int64_t i = 0; i < n_queries * n_candidates; ++i) {
-    if (indices.data()[i] < -1 || indices.data()[i] >= db_view.n_codes) {
-      throw std::out_of_range("indices: expected -1 or a row of the database");
+    if (candidates.data()[i] < -1 || candidates.data()[i] >= db_view.n_codes) {
+      throw std::out_of_range("candidates: expected -1 or a row of the database");
     }
   }
-  Array<float> scores({n_queries, n_candidates});
-  const RescoreArgs args{db_view,        queries.data(), queries.shape(1),
-                         indices.data(), n_candidates,   big_endian_bits};
-  float* data = scores.mutable_data();
+  Array<float> scores({n_queries, k});
+  Array<std::int64_t> indices({n_queries, k});
+  const RescoreArgs args{db_view, queries.data(), candidates.data(), n_candidates, big_endian_bits};
+  const RescoreOut out{scores.mutable_data(), indices.mutable_data()};
   {
     const py::gil_scoped_release released;
-    rescore(options, args, n_queries, data);
+    rescore(options, args, n_queries, k, out);
   }
-  return scores;
+  return py::make_tuple(scores, indices);
 }
 
 }  // namespace
@@ -147,7 +148,7 @@ void register_kernels(py::module_& module) {
   module.def("pack", pack_py, isa, tuning, threads, py::arg("values"), py::arg("thresholds"),
              py::arg("big_endian_bits"), py::arg("check_nan"));
   module.def("rescore", rescore_py, isa, tuning, threads, py::arg("queries"), db_codes,
-             py::arg("indices"), py::arg("big_endian_bits"));
+             py::arg("candidates"), py::arg("k"), py::arg("big_endian_bits"));
 }
 
 }  // namespace hamming::bind

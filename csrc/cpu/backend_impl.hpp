@@ -21,7 +21,7 @@ constexpr Backend make_backend(const char* name) {
       [](const Shard& shard, RadiusSink* sinks) { scan<Isa>(shard, sinks); },
       [](const Shard& shard, std::int32_t* out) { scan_distances<Isa>(shard, out); },
       pack,
-      rescore,
+      rescore<typename Isa::Weights>,
   };
 }
 

@@ -252,7 +252,53 @@ class Avx2Rows {
   std::int64_t n_words_;
 };
 
+// Eight weights to a vector, added with the signs of a vector whose lanes hold the code shifted, so
+// that the weight's bit is the sign: lane l of step s holds bit 31 - 4l - s of 32.
+struct Avx2Weights {
+  static constexpr int kValues = 64;
+  static constexpr bool kSigned = true;
+  using Sum = __m256i;
+
+  static inline Sum zero() { return _mm256_setzero_si256(); }
+
+  static inline void prepare(const std::int32_t* weights, std::int32_t* values) {
+    for (int i = 0; i < 64; ++i) {
+      const int bit = 31 - i % 32;
+      values[i / 32 * 32 + bit % 4 * 8 + bit / 4] = -weights[i];
+    }
+  }
+
+  static inline Sum add(Sum sum, const std::uint8_t* code, const std::int32_t* values) {
+    const __m256i lanes = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const auto word = static_cast<int>(load_word<std::uint32_t>(code + 4 * half));
+      // A lane of zero would be a weight of zero: the lowest bit, which never becomes the sign.
+      __m256i signs = _mm256_or_si256(_mm256_sllv_epi32(_mm256_set1_epi32(word), lanes),
+                                      _mm256_set1_epi32(1));
+#pragma GCC unroll 4
+      for (int step = 0; step < 4; ++step) {
+        const __m256i weights = load(values + 32 * half + 8 * step);
+        sum = _mm256_add_epi32(sum, _mm256_sign_epi32(weights, signs));
+        signs = _mm256_add_epi32(signs, signs);
+      }
+    }
+    return sum;
+  }
+
+  static inline void totals(const Sum (&sums)[4], std::int32_t* out) {
+    const __m256i ab = _mm256_hadd_epi32(sums[0], sums[1]);
+    const __m256i cd = _mm256_hadd_epi32(sums[2], sums[3]);
+    const __m256i abcd = _mm256_hadd_epi32(ab, cd);
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(out),
+        _mm_add_epi32(_mm256_castsi256_si128(abcd), _mm256_extracti128_si256(abcd, 1)));
+  }
+};
+
 struct Avx2 {
+  using Weights = Avx2Weights;
+
   static inline std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
     const auto zeros = [](__m256i half) {
       const __m256i equal = _mm256_cmpeq_epi8(half, _mm256_setzero_si256());

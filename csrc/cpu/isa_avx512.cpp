@@ -366,7 +366,45 @@ class Avx512Narrow {
   __m512i word_;
 };
 
+// Sixteen weights to a vector; their bits of the code are the mask of the addition.
+struct Avx512Weights {
+  static constexpr int kValues = 64;
+  static constexpr bool kSigned = false;
+  using Sum = __m512i;
+
+  static inline Sum zero() { return _mm512_setzero_si512(); }
+
+  static inline void prepare(const std::int32_t* weights, std::int32_t* values) {
+    __builtin_memcpy(values, weights, 64 * sizeof *values);
+  }
+
+  static inline Sum add(Sum sum, const std::uint8_t* code, const std::int32_t* values) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      const __mmask16 bits = load_word<std::uint16_t>(code + 2 * i);
+      sum = _mm512_mask_add_epi32(sum, bits, sum, _mm512_load_si512(values + 16 * i));
+    }
+    return sum;
+  }
+
+  static inline void totals(const Sum (&sums)[4], std::int32_t* out) {
+    const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(sums[0], sums[1]),
+                                        _mm512_unpackhi_epi32(sums[0], sums[1]));
+    const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(sums[2], sums[3]),
+                                        _mm512_unpackhi_epi32(sums[2], sums[3]));
+    const __m512i abcd =
+        _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i halves =
+        _mm256_add_epi32(_mm512_castsi512_si256(abcd), _mm512_extracti64x4_epi64(abcd, 1));
+    _mm_storeu_si128(
+        reinterpret_cast<__m128i*>(out),
+        _mm_add_epi32(_mm256_castsi256_si128(halves), _mm256_extracti128_si256(halves, 1)));
+  }
+};
+
 struct Avx512 {
+  using Weights = Avx512Weights;
+
   static inline std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
     const __m512i block = _mm512_loadu_si512(bytes);
     return _mm512_test_epi8_mask(block, block);

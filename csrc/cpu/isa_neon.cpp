@@ -181,7 +181,43 @@ class NeonRows {
   std::int64_t n_words_;
 };
 
+// Four weights to a vector, kept where the code's bit is set.
+struct NeonWeights {
+  static constexpr int kValues = 64;
+  static constexpr bool kSigned = false;
+  using Sum = uint32x4_t;
+
+  static inline Sum zero() { return vdupq_n_u32(0); }
+
+  static inline void prepare(const std::int32_t* weights, std::int32_t* values) {
+    __builtin_memcpy(values, weights, 64 * sizeof *values);
+  }
+
+  static inline Sum add(Sum sum, const std::uint8_t* code, const std::int32_t* values) {
+    static constexpr std::uint32_t kBits[4] = {1, 2, 4, 8};
+    const uint32x4_t bits = vld1q_u32(kBits);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const uint32x4_t word = vdupq_n_u32(load_word<std::uint32_t>(code + 4 * half));
+#pragma GCC unroll 8
+      for (int step = 0; step < 8; ++step) {
+        const uint32x4_t set = vtstq_u32(word, vshlq_u32(bits, vdupq_n_s32(4 * step)));
+        const int32x4_t weights = vld1q_s32(values + 32 * half + 4 * step);
+        sum = vaddq_u32(sum, vandq_u32(vreinterpretq_u32_s32(weights), set));
+      }
+    }
+    return sum;
+  }
+
+  static inline void totals(const Sum (&sums)[4], std::int32_t* out) {
+    const uint32x4_t abcd = vpaddq_u32(vpaddq_u32(sums[0], sums[1]), vpaddq_u32(sums[2], sums[3]));
+    vst1q_s32(out, vreinterpretq_s32_u32(abcd));
+  }
+};
+
 struct Neon {
+  using Weights = NeonWeights;
+
   static std::uint64_t nonzero_bits(const std::uint8_t* bytes) {
     return portable_nonzero_bits(bytes);
   }

@@ -10,7 +10,7 @@ function(add_kernels target)
   set(cpu ${HAMMING_CPU_DIR})
   target_sources(${target} PRIVATE
     ${cpu}/dispatch.cpp ${cpu}/parallel.cpp ${cpu}/plan.cpp
-    ${cpu}/topk.cpp ${cpu}/radius.cpp ${cpu}/rows.cpp
+    ${cpu}/topk.cpp ${cpu}/radius.cpp ${cpu}/rows.cpp ${cpu}/rescore.cpp
     ${cpu}/isa_scalar.cpp)
   # Tiles and queries are read as words of more than one width.
   target_compile_options(${target} PRIVATE

@@ -1,48 +1,154 @@
-// Asymmetric scores: the inner product of a float query with +-1 codes. Each four bits of a code
-// pick one of 16 precomputed partial sums, so a candidate costs two lookups a byte instead of eight
-// adds.
+// Asymmetric scores: the inner product of a float query with +-1 codes, in fixed point. The weights
+// of a segment, which are the query's components, are rounded to multiples of a power of two that
+// leaves their absolute sum 30 bits, and summed as integers: exactly, so in any order, so that every
+// instruction set returns the same bits. Rounding moves a score by at most n/2 steps, of at most
+// 2^-29 of the segment's L1 norm each: 1e-6 of it for 1024 bits.
+//
+// A Weights holds the primitives of an instruction set, on the 64 weights of eight bytes of code:
+//   kValues                   32-bit values that they are prepared as
+//   kSigned                   whether a bit that is not set subtracts its weight, or adds nothing
+//   Sum, zero()               running sum of one row
+//   prepare(weights, values)  weights: in the order of the bits of a little-endian word
+//   add(Sum, code, values)    the sum with eight bytes of code
+//   totals(sums, int32_t*)    of four rows
 #pragma once
 
 #include "../hamming.hpp"
+#include "tile.hpp"
 
 namespace hamming {
 namespace {
 
-// tables[16 * j + v]: the contribution of bits 4j..4j+3 of a code when they read v, first bit
-// highest.
-inline void build_tables(const float* query, std::int64_t n_bits, bool big_endian_bits,
-                         float* tables) {
-  for (std::int64_t begin = 0; begin < n_bits; begin += 4, tables += 16) {
-    for (int value = 0; value < 16; ++value) {
-      double sum = 0;
-      for (int bit = 0; bit < 4; ++bit) {
-        const int place = big_endian_bits ? 3 - bit : bit;
-        const double component = static_cast<double>(query[begin + bit]);
-        sum += (value >> place) & 1 ? component : -component;
-      }
-      tables[value] = static_cast<float>(sum);
+constexpr std::int64_t kSegmentBytes = 128;
+constexpr std::int64_t kRescoreRows = 4;    // rows that share the loads of the values
+constexpr std::int64_t kRescoreBatch = 32;  // rows that are prefetched while others are summed
+
+// Part of a query, ready to be summed: score = step * (sum of the weights with the code's signs).
+template <class Weights>
+struct Segment {
+  alignas(64) std::int32_t values[kSegmentBytes / 8 * Weights::kValues];
+  double step;
+  std::uint32_t total;  // of all weights
+  std::int64_t begin;   // bytes of a code
+  std::int64_t n_bytes;
+};
+
+// The power of two that is 2^-30 of the first one above `norm`.
+inline double step_of(double norm) {
+  if (norm == 0) return 1;
+  std::uint64_t bits = 0;
+  __builtin_memcpy(&bits, &norm, sizeof bits);
+  bits = ((bits >> 52) + 1 - 30) << 52;  // norms of float32 queries are far from subnormal
+  double step = 0;
+  __builtin_memcpy(&step, &bits, sizeof step);
+  return step;
+}
+
+template <class Weights>
+inline void prepare(const RescoreArgs& args, std::int64_t query, std::int64_t begin,
+                    Segment<Weights>& segment) {
+  const std::int64_t left = args.db.n_bytes - begin;
+  segment.begin = begin;
+  segment.n_bytes = left < kSegmentBytes ? left : kSegmentBytes;
+  const float* components = args.queries + 8 * (query * args.db.n_bytes + begin);
+  double norm = 0;
+  for (std::int64_t i = 0; i < 8 * segment.n_bytes; ++i) {
+    norm += __builtin_fabs(static_cast<double>(components[i]));
+  }
+  segment.step = step_of(norm);
+  segment.total = 0;
+  const double steps = 1 / segment.step;  // exact
+  const std::int64_t reversed = args.big_endian_bits ? 7 : 0;
+  for (std::int64_t word = 0; 8 * word < segment.n_bytes; ++word) {
+    std::int32_t weights[64] = {};
+    for (std::int64_t i = 0; i < 64 && 64 * word + i < 8 * segment.n_bytes; ++i) {
+      const double exact = static_cast<double>(components[64 * word + (i ^ reversed)]) * steps;
+      weights[i] = static_cast<std::int32_t>(exact + (exact < 0 ? -0.5 : 0.5));
+      segment.total += static_cast<std::uint32_t>(weights[i]);
     }
+    Weights::prepare(weights, segment.values + word * Weights::kValues);
   }
 }
 
-inline void rescore(const RescoreArgs& args, std::int64_t query, float* tables, float* scores) {
-  build_tables(args.queries + query * args.n_bits, args.n_bits, args.big_endian_bits, tables);
+// The last bytes of a row, fewer than a word. Reads nothing outside the row.
+inline std::uint64_t last_bytes(const std::uint8_t* bytes, std::int64_t count, bool whole_before) {
+  if (whole_before) return load_word<std::uint64_t>(bytes + count - 8) >> (64 - 8 * count);
+  if (count == 4) return load_word<std::uint32_t>(bytes);
+  return load_word<std::uint64_t>(bytes, count);
+}
+
+template <class Weights>
+inline void sum_rows(const Segment<Weights>& segment, const std::uint8_t* const* rows,
+                     std::int32_t* totals) {
+  const std::int64_t n_words = segment.n_bytes / 8, rest = segment.n_bytes % 8;
+  typename Weights::Sum sums[kRescoreRows];
+#pragma GCC unroll 4
+  for (auto& sum : sums) sum = Weights::zero();
+  const std::int32_t* values = segment.values;
+  for (std::int64_t word = 0; word < n_words; ++word, values += Weights::kValues) {
+#pragma GCC unroll 4
+    for (std::int64_t r = 0; r < kRescoreRows; ++r) {
+      sums[r] = Weights::add(sums[r], rows[r] + 8 * word, values);
+    }
+  }
+  if (rest != 0) {
+    const bool whole_before = segment.begin + 8 * n_words > 0;
+#pragma GCC unroll 4
+    for (std::int64_t r = 0; r < kRescoreRows; ++r) {
+      std::uint8_t padded[8];
+      const std::uint64_t last = last_bytes(rows[r] + 8 * n_words, rest, whole_before);
+      __builtin_memcpy(padded, &last, sizeof last);
+      sums[r] = Weights::add(sums[r], padded, values);
+    }
+  }
+  Weights::totals(sums, totals);
+}
+
+// The segment's bytes in the rows of up to kRescoreBatch candidates, prefetched: rows of a large
+// database are cache misses. Missing candidates, and those past the end, stand for any row.
+template <class Weights>
+inline void find_rows(const CodesView& db, const Segment<Weights>& segment,
+                      const std::int64_t* indices, std::int64_t count, const std::uint8_t** rows) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t index = indices[i] < 0 ? 0 : indices[i];
+    rows[i] = db.data + index * db.n_bytes + segment.begin;
+    for (std::int64_t line = 0; line < segment.n_bytes; line += 64) {
+      __builtin_prefetch(rows[i] + line);
+    }
+    if (segment.n_bytes > 16) __builtin_prefetch(rows[i] + segment.n_bytes - 1);
+  }
+  for (std::int64_t i = count; i < kRescoreBatch; ++i) rows[i] = db.data + segment.begin;
+}
+
+inline std::int64_t batch_size(std::int64_t left) {
+  return left < kRescoreBatch ? left : kRescoreBatch;
+}
+
+template <class Weights>
+inline void rescore(const RescoreArgs& args, std::int64_t query, std::int64_t begin,
+                    std::int64_t end, double* sums) {
+  if (args.db.n_codes == 0) return;
   const std::int64_t* indices = args.indices + query * args.n_candidates;
-  const std::int64_t n_bytes = args.db.n_bytes;
-  const int first_shift = args.big_endian_bits ? 4 : 0;
-  for (std::int64_t i = 0; i < args.n_candidates; ++i) {
-    if (indices[i] < 0) {
-      scores[i] = -__builtin_inff();
-      continue;
+  for (std::int64_t byte = 0; byte < args.db.n_bytes; byte += kSegmentBytes) {
+    Segment<Weights> segment;
+    prepare(args, query, byte, segment);
+    const std::uint8_t* rows[2][kRescoreBatch];
+    find_rows(args.db, segment, indices + begin, batch_size(end - begin), rows[0]);
+    int now = 0;
+    for (std::int64_t first = begin; first < end; first += kRescoreBatch, now = 1 - now) {
+      const std::int64_t count = batch_size(end - first);
+      const std::int64_t after = batch_size(end - first - count);
+      find_rows(args.db, segment, indices + first + count, after, rows[1 - now]);
+      std::int32_t totals[kRescoreBatch];
+      for (std::int64_t i = 0; i < count; i += kRescoreRows) {
+        sum_rows(segment, rows[now] + i, totals + i);
+      }
+      for (std::int64_t i = 0; i < count; ++i) {
+        const auto sum = static_cast<std::uint32_t>(totals[i]);
+        const std::uint32_t score = Weights::kSigned ? sum : 2 * sum - segment.total;
+        sums[first - begin + i] += segment.step * static_cast<std::int32_t>(score);
+      }
     }
-    const std::uint8_t* row = args.db.data + indices[i] * n_bytes;
-    double sum = 0;  // float tables, double sum: the error stays far below 1e-5 of the L1 norm
-    for (std::int64_t b = 0; b < n_bytes; ++b) {
-      const float* table = tables + 32 * b;
-      sum += static_cast<double>(table[(row[b] >> first_shift) & 15]);
-      sum += static_cast<double>(table[16 + ((row[b] >> (4 - first_shift)) & 15)]);
-    }
-    scores[i] = static_cast<float>(sum);
   }
 }
 

@@ -1,4 +1,4 @@
-// The searches whose rows do not depend on each other: distance, pack and rescore.
+// The searches whose rows do not depend on each other: distance and pack.
 #include <algorithm>
 #include <vector>
 
@@ -40,21 +40,6 @@ std::int64_t pack(const Options& options, const PackArgs& args, std::int64_t n_r
     if (row >= 0) return row;
   }
   return -1;
-}
-
-void rescore(const Options& options, const RescoreArgs& args, std::int64_t n_queries,
-             float* scores) {
-  const std::int64_t work = n_queries * args.n_candidates * args.db.n_bytes;
-  const std::int64_t paying = work / std::max<std::int64_t>(1, options.tuning.work_per_thread);
-  const std::int64_t n_parts = std::clamp<std::int64_t>(
-      paying, 1, std::min<std::int64_t>(options.n_threads, std::max<std::int64_t>(1, n_queries)));
-  parallel_for(n_parts, options.n_threads, [&](std::int64_t part) {
-    std::vector<float> tables(static_cast<std::size_t>(4 * args.n_bits));
-    const std::int64_t end = part_begin(n_queries, part + 1, n_parts, 1);
-    for (std::int64_t q = part_begin(n_queries, part, n_parts, 1); q < end; ++q) {
-      options.backend->rescore(args, q, tables.data(), scores + q * args.n_candidates);
-    }
-  });
 }
 
 }  // namespace hamming

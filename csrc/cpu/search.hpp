@@ -55,8 +55,14 @@ class RadiusSearch {
 std::int64_t pack(const Options& options, const PackArgs& args, std::int64_t n_rows,
                   std::uint8_t* out);
 
-// scores: (n_queries, n_candidates); -inf where the index is -1.
+struct RescoreOut {
+  float* scores;  // (n_queries, k)
+  std::int64_t* indices;
+};
+
+// The k candidates of highest score, ordered by score, then by smaller index; missing ones, of index
+// -1 and score -inf, last.
 void rescore(const Options& options, const RescoreArgs& args, std::int64_t n_queries,
-             float* scores);
+             std::int64_t k, const RescoreOut& out);
 
 }  // namespace hamming

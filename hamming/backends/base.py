@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from ..layout import BitOrder, RadiusResult, TopK
+from ..layout import BitOrder, RadiusResult, Rescored, TopK
 
 
 class Backend(Protocol):
@@ -61,16 +61,18 @@ class Backend(Protocol):
     ) -> RadiusResult:
         """See `hamming.radius_search`."""
 
-    def scores(
+    def rescore(
         self,
         queries: np.ndarray,
         db_codes: np.ndarray,
-        indices: np.ndarray,
+        candidates: np.ndarray,
+        k: int,
         *,
         bitorder: BitOrder,
         threads: int,
-    ) -> np.ndarray:
-        """`(n_queries, n_candidates) float32` inner products with +-1 codes; -inf for index -1.
+    ) -> Rescored:
+        """See `hamming.rescore`.
 
-        `queries` is `(n_queries, 8 * n_bytes) float32`, zero in the padding.
+        `queries` is `(n_queries, 8 * n_bytes) float32`, zero in the padding; `candidates` is
+        `(n_queries, m) int64`.
         """

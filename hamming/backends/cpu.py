@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _core
-from ..layout import BitOrder, RadiusResult, TopK
+from ..layout import BitOrder, RadiusResult, Rescored, TopK
 
 # Tile: half of a common 32-48 KB L1, so that queries and histograms fit beside it. Block: candidate
 # memory of one block of queries. Rows in place: each instruction set's own choice (rows_queries in
@@ -76,17 +76,19 @@ class CpuBackend:
         )
         return RadiusResult(*result)
 
-    def scores(
+    def rescore(
         self,
         queries: np.ndarray,
         db_codes: np.ndarray,
-        indices: np.ndarray,
+        candidates: np.ndarray,
+        k: int,
         *,
         bitorder: BitOrder,
         threads: int,
-    ) -> np.ndarray:
-        return _core.rescore(
-            self.name, self.tuning, threads, queries, db_codes, indices, bitorder == "big"
+    ) -> Rescored:
+        big = bitorder == "big"
+        return Rescored(
+            *_core.rescore(self.name, self.tuning, threads, queries, db_codes, candidates, k, big)
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..layout import NO_DISTANCE, NO_INDEX, BitOrder, RadiusResult, TopK
+from ..layout import NO_DISTANCE, NO_INDEX, BitOrder, RadiusResult, Rescored, TopK
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,26 @@ class ReferenceBackend:
             offsets[q + 1] = offsets[q] + len(order)
         return RadiusResult(offsets, np.concatenate(distances), np.concatenate(indices))
 
-    def scores(
+    def rescore(
         self,
         queries: np.ndarray,
         db_codes: np.ndarray,
-        indices: np.ndarray,
+        candidates: np.ndarray,
+        k: int,
         *,
         bitorder: BitOrder,
         threads: int,
-    ) -> np.ndarray:
-        out = np.full(indices.shape, -np.inf, np.float32)
-        for row, query, candidates in zip(out, queries.astype(np.float64), indices, strict=True):
-            real = candidates != NO_INDEX
-            bits = np.unpackbits(db_codes[candidates[real]], axis=1, bitorder=bitorder)
+    ) -> Rescored:
+        scores = np.full(candidates.shape, -np.inf, np.float32)
+        for row, query, rows in zip(scores, queries.astype(np.float64), candidates, strict=True):
+            real = rows != NO_INDEX
+            bits = np.unpackbits(db_codes[rows[real]], axis=1, bitorder=bitorder)
             row[real] = (2.0 * bits - 1.0) @ query
-        return out
+        order = np.lexsort((candidates, -scores, candidates == NO_INDEX), axis=-1)[:, :k]
+        return Rescored(
+            np.take_along_axis(scores, order, axis=1),
+            np.take_along_axis(candidates, order, axis=1),
+        )
 
 
 REFERENCE = ReferenceBackend()

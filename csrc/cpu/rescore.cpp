@@ -1,0 +1,118 @@
+// Rescoring: scores from a Backend, then the best k of each query.
+#include <algorithm>
+#include <limits>
+#include <vector>
+
+#include "parallel.hpp"
+#include "plan.hpp"
+#include "search.hpp"
+
+namespace hamming {
+namespace {
+
+struct Candidate {
+  float score;
+  std::int64_t index;
+};
+
+bool before(const Candidate& a, const Candidate& b) {
+  return a.score != b.score ? a.score > b.score : a.index < b.index;
+}
+
+// A finite float32: a real candidate is never as low as a missing one.
+float rounded(double score) {
+  constexpr double most = std::numeric_limits<float>::max();
+  return static_cast<float>(std::clamp(score, -most, most));
+}
+
+// The best k of the candidates that were offered. Those worse than the k-th so far are refused; the
+// k-th is found anew whenever as many others have been accepted.
+class Best {
+ public:
+  explicit Best(std::int64_t k)
+      : k_(static_cast<std::size_t>(k)), capacity_(2 * k_ + 16), worst_(kMissing) {}
+
+  void offer(const Candidate& candidate) {
+    if (!before(candidate, worst_)) return;
+    found_.push_back(candidate);
+    if (found_.size() == capacity_) shrink();
+  }
+
+  // In order.
+  const std::vector<Candidate>& take() {
+    if (found_.size() > k_) shrink();
+    std::sort(found_.begin(), found_.end(), before);
+    return found_;
+  }
+
+  void write(float* scores, std::int64_t* indices) {
+    take();
+    for (std::size_t i = 0; i < k_; ++i) {
+      const Candidate& candidate = i < found_.size() ? found_[i] : kMissing;
+      scores[i] = candidate.score;
+      indices[i] = candidate.index;
+    }
+  }
+
+ private:
+  static constexpr Candidate kMissing{-std::numeric_limits<float>::infinity(), -1};
+
+  void shrink() {
+    std::nth_element(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1),
+                     found_.end(), before);
+    found_.resize(k_);
+    worst_ = found_.back();
+  }
+
+  std::size_t k_;
+  std::size_t capacity_;
+  Candidate worst_;
+  std::vector<Candidate> found_;
+};
+
+// What a candidate costs whatever its width, in bytes of code.
+constexpr std::int64_t kCandidateBytes = 16;
+
+}  // namespace
+
+void rescore(const Options& options, const RescoreArgs& args, std::int64_t n_queries,
+             std::int64_t k, const RescoreOut& out) {
+  const std::int64_t work = n_queries * args.n_candidates * (args.db.n_bytes + kCandidateBytes);
+  const std::int64_t paying = work / std::max<std::int64_t>(1, options.tuning.work_per_thread);
+  const auto n_threads =
+      static_cast<int>(std::clamp<std::int64_t>(paying, 1, std::max(1, options.n_threads)));
+  // Few queries are cut into lists of candidates, so that one query uses every core.
+  const std::int64_t n_parts = n_queries == 0 ? 1 : (n_threads + n_queries - 1) / n_queries;
+  std::vector<std::vector<Candidate>> found(
+      static_cast<std::size_t>(n_parts > 1 ? n_queries * n_parts : 0));
+  parallel_for(n_queries * n_parts, n_threads, [&](std::int64_t task) {
+    const std::int64_t query = task / n_parts, part = task % n_parts;
+    const std::int64_t begin = part_begin(args.n_candidates, part, n_parts, 1);
+    const std::int64_t end = part_begin(args.n_candidates, part + 1, n_parts, 1);
+    const std::int64_t* indices = args.indices + query * args.n_candidates;
+    std::vector<double> sums(static_cast<std::size_t>(end - begin));
+    options.backend->rescore(args, query, begin, end, sums.data());
+    Best best(k);
+    for (std::int64_t i = begin; i < end; ++i) {
+      if (indices[i] < 0) continue;
+      best.offer({rounded(sums[static_cast<std::size_t>(i - begin)]), indices[i]});
+    }
+    if (n_parts == 1) {
+      best.write(out.scores + query * k, out.indices + query * k);
+    } else {
+      found[static_cast<std::size_t>(task)] = best.take();
+    }
+  });
+  if (n_parts == 1) return;
+  for (std::int64_t query = 0; query < n_queries; ++query) {
+    Best best(k);
+    for (std::int64_t part = 0; part < n_parts; ++part) {
+      for (const Candidate& c : found[static_cast<std::size_t>(query * n_parts + part)]) {
+        best.offer(c);
+      }
+    }
+    best.write(out.scores + query * k, out.indices + query * k);
+  }
+}
+
+}  // namespace hamming
