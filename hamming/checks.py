@@ -293,7 +293,7 @@ def finite_flag(value: Any) -> bool | None:
 
 
 def rescore_range(queries: np.ndarray) -> None:
-    """Finite, and scores, which are at most the L1 norm of a query, can be told apart in float32."""
+    """Finite, of scores, at most the L1 norm of a query, that float32 can tell apart."""
     norms = np.abs(queries).sum(axis=-1, dtype=np.float64)
     if not np.isfinite(norms).all():
         finite(queries, "queries")

@@ -120,14 +120,15 @@ py::tuple rescore_py(const std::string& isa, const Tuning& tuning, int threads,
   }
   const std::int64_t n_queries = queries.shape(0), n_candidates = candidates.shape(1);
   if (k < 1 || k > n_candidates) throw std::invalid_argument("k: expected 1..n_candidates");
+  const std::int64_t* rows = candidates.data();
+  bool inside = true;
   for (std::int64_t i = 0; i < n_queries * n_candidates; ++i) {
-    if (candidates.data()[i] < -1 || candidates.data()[i] >= db_view.n_codes) {
-      throw std::out_of_range("candidates: expected -1 or a row of the database");
-    }
+    inside &= rows[i] >= -1 && rows[i] < db_view.n_codes;
   }
+  if (!inside) throw std::out_of_range("candidates: expected -1 or a row of the database");
   Array<float> scores({n_queries, k});
   Array<std::int64_t> indices({n_queries, k});
-  const RescoreArgs args{db_view, queries.data(), candidates.data(), n_candidates, big_endian_bits};
+  const RescoreArgs args{db_view, queries.data(), rows, n_candidates, big_endian_bits};
   const RescoreOut out{scores.mutable_data(), indices.mutable_data()};
   {
     const py::gil_scoped_release released;

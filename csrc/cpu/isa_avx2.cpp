@@ -274,8 +274,8 @@ struct Avx2Weights {
     for (int half = 0; half < 2; ++half) {
       const auto word = static_cast<int>(load_word<std::uint32_t>(code + 4 * half));
       // A lane of zero would be a weight of zero: the lowest bit, which never becomes the sign.
-      __m256i signs = _mm256_or_si256(_mm256_sllv_epi32(_mm256_set1_epi32(word), lanes),
-                                      _mm256_set1_epi32(1));
+      __m256i signs =
+          _mm256_or_si256(_mm256_sllv_epi32(_mm256_set1_epi32(word), lanes), _mm256_set1_epi32(1));
 #pragma GCC unroll 4
       for (int step = 0; step < 4; ++step) {
         const __m256i weights = load(values + 32 * half + 8 * step);

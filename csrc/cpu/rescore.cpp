@@ -1,5 +1,6 @@
 // Rescoring: scores from a Backend, then the best k of each query.
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -32,6 +33,9 @@ class Best {
   explicit Best(std::int64_t k)
       : k_(static_cast<std::size_t>(k)), capacity_(2 * k_ + 16), worst_(kMissing) {}
 
+  // A score below it is refused however it is rounded: it is one float32 below the k-th.
+  double limit() const { return limit_; }
+
   void offer(const Candidate& candidate) {
     if (!before(candidate, worst_)) return;
     found_.push_back(candidate);
@@ -62,11 +66,13 @@ class Best {
                      found_.end(), before);
     found_.resize(k_);
     worst_ = found_.back();
+    limit_ = std::nextafter(worst_.score, kMissing.score);
   }
 
   std::size_t k_;
   std::size_t capacity_;
   Candidate worst_;
+  double limit_ = kMissing.score;
   std::vector<Candidate> found_;
 };
 
@@ -94,8 +100,9 @@ void rescore(const Options& options, const RescoreArgs& args, std::int64_t n_que
     options.backend->rescore(args, query, begin, end, sums.data());
     Best best(k);
     for (std::int64_t i = begin; i < end; ++i) {
-      if (indices[i] < 0) continue;
-      best.offer({rounded(sums[static_cast<std::size_t>(i - begin)]), indices[i]});
+      const double sum = sums[static_cast<std::size_t>(i - begin)];
+      if (sum < best.limit() || indices[i] < 0) continue;
+      best.offer({rounded(sum), indices[i]});
     }
     if (n_parts == 1) {
       best.write(out.scores + query * k, out.indices + query * k);

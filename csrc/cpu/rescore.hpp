@@ -1,8 +1,8 @@
 // Asymmetric scores: the inner product of a float query with +-1 codes, in fixed point. The weights
 // of a segment, which are the query's components, are rounded to multiples of a power of two that
-// leaves their absolute sum 30 bits, and summed as integers: exactly, so in any order, so that every
-// instruction set returns the same bits. Rounding moves a score by at most n/2 steps, of at most
-// 2^-29 of the segment's L1 norm each: 1e-6 of it for 1024 bits.
+// leaves their absolute sum 30 bits, and summed as integers: exactly, so in any order, so that
+// every instruction set returns the same bits. Rounding moves a score by at most n/2 steps, of at
+// most 2^-29 of the segment's L1 norm each: 1e-6 of it for 1024 bits.
 //
 // A Weights holds the primitives of an instruction set, on the 64 weights of eight bytes of code:
 //   kValues                   32-bit values that they are prepared as
@@ -44,6 +44,17 @@ inline double step_of(double norm) {
   return step;
 }
 
+// Of a multiple of eight components, in eight sums: an addition need not wait for the one before.
+inline double l1_norm(const float* components, std::int64_t count) {
+  double sums[8] = {};
+  for (std::int64_t i = 0; i < count; i += 8) {
+    for (int lane = 0; lane < 8; ++lane) {
+      sums[lane] += __builtin_fabs(static_cast<double>(components[i + lane]));
+    }
+  }
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
 template <class Weights>
 inline void prepare(const RescoreArgs& args, std::int64_t query, std::int64_t begin,
                     Segment<Weights>& segment) {
@@ -51,20 +62,20 @@ inline void prepare(const RescoreArgs& args, std::int64_t query, std::int64_t be
   segment.begin = begin;
   segment.n_bytes = left < kSegmentBytes ? left : kSegmentBytes;
   const float* components = args.queries + 8 * (query * args.db.n_bytes + begin);
-  double norm = 0;
-  for (std::int64_t i = 0; i < 8 * segment.n_bytes; ++i) {
-    norm += __builtin_fabs(static_cast<double>(components[i]));
-  }
-  segment.step = step_of(norm);
+  segment.step = step_of(l1_norm(components, 8 * segment.n_bytes));
   segment.total = 0;
   const double steps = 1 / segment.step;  // exact
   const std::int64_t reversed = args.big_endian_bits ? 7 : 0;
   for (std::int64_t word = 0; 8 * word < segment.n_bytes; ++word) {
     std::int32_t weights[64] = {};
-    for (std::int64_t i = 0; i < 64 && 64 * word + i < 8 * segment.n_bytes; ++i) {
-      const double exact = static_cast<double>(components[64 * word + (i ^ reversed)]) * steps;
-      weights[i] = static_cast<std::int32_t>(exact + (exact < 0 ? -0.5 : 0.5));
-      segment.total += static_cast<std::uint32_t>(weights[i]);
+    const float* first = components + 64 * word;
+    const std::int64_t left_bits = 8 * segment.n_bytes - 64 * word;
+    const std::int64_t count = left_bits < 64 ? left_bits : 64;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double exact = static_cast<double>(first[i]) * steps;
+      const auto weight = static_cast<std::int32_t>(exact + (exact < 0 ? -0.5 : 0.5));
+      segment.total += static_cast<std::uint32_t>(weight);
+      weights[i ^ reversed] = weight;
     }
     Weights::prepare(weights, segment.values + word * Weights::kValues);
   }

@@ -60,8 +60,8 @@ struct RescoreOut {
   std::int64_t* indices;
 };
 
-// The k candidates of highest score, ordered by score, then by smaller index; missing ones, of index
-// -1 and score -inf, last.
+// The k candidates of highest score, ordered by score, then by smaller index; missing ones, of
+// index -1 and score -inf, last.
 void rescore(const Options& options, const RescoreArgs& args, std::int64_t n_queries,
              std::int64_t k, const RescoreOut& out);
 

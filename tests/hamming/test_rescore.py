@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import hamming
 from hamming import arrays
+from hamming.backends.cpu import CpuBackend
+from tests.conftest import VARIANTS
 from tests.hamming import oracle
 
 
 @given(
     seed=st.integers(0, 2**32 - 1),
-    n_bits=st.sampled_from([1, 7, 8, 9, 63, 64, 65, 300, 1024]),
+    n_bits=st.sampled_from([1, 7, 8, 9, 31, 33, 63, 64, 65, 300, 1024, 1025, 2111]),
     shape=st.tuples(st.integers(0, 6), st.integers(1, 40), st.integers(1, 30)),
     order=st.sampled_from(["big", "little"]),
     data=st.data(),
@@ -72,3 +75,60 @@ def test_one_query(backend: str) -> None:
     result = hamming.rescore(np.array([1.0]), db, np.array([1, 0], np.int32), 2)
     assert result.indices.tolist() == [0, 1]
     assert result.scores.shape == (2,)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_bits=st.sampled_from([1, 9, 24, 64, 100, 1024, 1100]),
+    values=st.sampled_from(["normal", "huge", "few"]),
+)
+def test_native_backends_agree_bit_for_bit(seed, n_bits, values) -> None:
+    """More candidates than are prefetched at a time, some missing, and equal scores."""
+    rng = np.random.default_rng(seed)
+    queries = rng.normal(size=(2, n_bits))
+    if values == "huge":
+        queries *= 3e38 / np.abs(queries).sum(1, keepdims=True)
+    elif values == "few":
+        queries = np.sign(queries)
+    db = rng.integers(0, 256, (40, (n_bits + 7) // 8), np.uint8)
+    indices = rng.integers(-1, 40, (2, 150))
+    results = []
+    for variant in VARIANTS.values():
+        if isinstance(variant, CpuBackend) and variant.missing is None:
+            with hamming.use_backend(variant):
+                results.append(hamming.rescore(queries, db, indices, 70))
+    for result in results:
+        np.testing.assert_array_equal(result.scores, results[0].scores)
+        np.testing.assert_array_equal(result.indices, results[0].indices)
+
+
+@pytest.mark.parametrize("n_bits", [8, 64, 1024])
+@pytest.mark.parametrize("m", [1, 31, 32, 33, 64, 65, 3000])
+def test_the_best_k_in_every_order(backend: str, n_bits: int, m: int) -> None:
+    """Ascending, descending and equal scores, where a selection would go wrong first."""
+    rng = np.random.default_rng(m)
+    db = rng.integers(0, 256, (m, n_bits // 8), np.uint8)
+    query = np.sign(rng.normal(size=n_bits)).astype(np.float32)
+    scores = oracle.scores(query[None], db, np.arange(m)[None])[0]
+    best = np.lexsort((np.arange(m), -scores))
+    for given_order in (best, best[::-1], np.arange(m)):
+        for k in sorted({1, min(m, 10), m}):
+            result = hamming.rescore(query, db, given_order, k)
+            assert result.indices.tolist() == best[:k].tolist()
+            assert result.scores.tolist() == scores[best[:k]].tolist()
+
+
+def test_an_empty_database_has_missing_candidates_only(backend: str) -> None:
+    db = np.zeros((0, 2), np.uint8)
+    result = hamming.rescore(np.ones((3, 16), np.float32), db, np.full((3, 4), -1), 2)
+    assert result.indices.tolist() == [[-1, -1]] * 3
+    assert result.scores.tolist() == [[-np.inf, -np.inf]] * 3
+
+
+def test_a_score_of_the_largest_float(backend: str) -> None:
+    """What rounding adds must not make it infinite."""
+    query = np.full((1, 64), np.finfo(np.float32).max / 64, np.float32)
+    query *= 1 + np.float32(2**-22) * (np.arange(64) % 2 * 2 - 1)
+    result = hamming.rescore(query, np.full((1, 8), 255, np.uint8), np.array([[0]]), 1)
+    assert np.isfinite(result.scores[0, 0])
+    np.testing.assert_allclose(result.scores[0, 0], np.finfo(np.float32).max, rtol=1e-5)

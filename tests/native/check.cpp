@@ -1,4 +1,5 @@
 // The searches on every backend against the oracle.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -169,6 +170,51 @@ std::string check_pack(const Problem& problem) {
   return "unknown element";
 }
 
+struct Rescored {
+  std::vector<float> scores;
+  std::vector<std::int64_t> indices;
+};
+
+Rescored rescored(const Problem& problem, const Backend* backend, const RescoreArgs& args,
+                  std::int64_t k) {
+  Rescored found{std::vector<float>(sized(problem.n_queries * k), -7),
+                 std::vector<std::int64_t>(sized(problem.n_queries * k), -7)};
+  rescore(problem.options(backend), args, problem.n_queries, k,
+          {found.scores.data(), found.indices.data()});
+  return found;
+}
+
+// All candidates of query q are there, with the oracle's scores, in order.
+std::string check_order(const RescoreArgs& args, const Rescored& all, std::int64_t q) {
+  const std::int64_t n_bits = 8 * args.db.n_bytes, n = args.n_candidates;
+  const float* query = args.queries + q * n_bits;
+  double bound = 0;
+  for (std::int64_t i = 0; i < n_bits; ++i) bound += 1e-5 * std::fabs(query[i]);
+  std::vector<std::int64_t> given(args.indices + q * n, args.indices + (q + 1) * n), got;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::size_t at = sized(q * n + i);
+    const std::int64_t index = all.indices[at];
+    got.push_back(index);
+    if (index < -1 || index >= args.db.n_codes) return "index " + std::to_string(index);
+    double expected = -std::numeric_limits<double>::infinity();
+    if (index >= 0) {
+      expected = oracle::score(query, args.db.data + index * args.db.n_bytes, n_bits,
+                               args.big_endian_bits);
+    }
+    const auto score = static_cast<double>(all.scores[at]);
+    if (score != expected && !(std::fabs(score - expected) <= bound)) {
+      return "score " + std::to_string(i) + ": expected " + std::to_string(expected) + ", got " +
+             std::to_string(score);
+    }
+    const bool ordered = i == 0 || all.scores[at - 1] > all.scores[at] ||
+                         (all.scores[at - 1] == all.scores[at] && all.indices[at - 1] <= index);
+    if (!ordered) return "rank " + std::to_string(i) + ": out of order";
+  }
+  std::sort(given.begin(), given.end());
+  std::sort(got.begin(), got.end());
+  return given == got ? "" : "other candidates than were given";
+}
+
 std::string check_rescore(const Problem& problem) {
   const std::int64_t n_bits = 8 * problem.n_bytes, n_candidates = problem.n_candidates;
   const auto byte_at = [&](std::int64_t i) { return problem.raw[sized(i) % problem.raw.size()]; };
@@ -182,29 +228,29 @@ std::string check_rescore(const Problem& problem) {
     const std::int64_t pick = byte_at(i) + 256 * byte_at(i + 1);
     indices.push_back(pick % (problem.n_codes + 1) - 1);
   }
-  const RescoreArgs args{problem.db(),   queries.data(), n_bits,
-                         indices.data(), n_candidates,   problem.big_endian_bits};
-  std::vector<float> first;
+  const RescoreArgs args{problem.db(), queries.data(), indices.data(), n_candidates,
+                         problem.big_endian_bits};
+  Rescored first;
   for (const Backend* backend : backends()) {
-    std::vector<float> scores(indices.size(), -7);
-    rescore(problem.options(backend), args, problem.n_queries, scores.data());
-    for (std::size_t at = 0; at < scores.size(); ++at) {
-      const auto q = static_cast<std::int64_t>(at) / n_candidates;
-      double expected = -std::numeric_limits<double>::infinity(), bound = 0;
-      if (indices[at] >= 0) {
-        const float* query = queries.data() + q * n_bits;
-        expected = oracle::score(query, problem.db().data + indices[at] * problem.n_bytes, n_bits,
-                                 problem.big_endian_bits);
-        for (std::int64_t i = 0; i < n_bits; ++i) bound += 1e-5 * std::fabs(query[i]);
-      }
-      const auto got = static_cast<double>(scores[at]);
-      if (got != expected && !(std::fabs(got - expected) <= bound)) {
-        return std::string(backend->name) + ": score " + std::to_string(at) + ": expected " +
-               std::to_string(expected) + ", got " + std::to_string(got);
+    const std::string name = backend->name;
+    const Rescored all = rescored(problem, backend, args, n_candidates);
+    for (std::int64_t q = 0; q < problem.n_queries; ++q) {
+      const std::string wrong = check_order(args, all, q);
+      if (!wrong.empty()) return name + ": query " + std::to_string(q) + ": " + wrong;
+    }
+    if (first.scores.empty()) first = all;
+    if (first.scores != all.scores || first.indices != all.indices) {
+      return name + ": scores differ between backends";
+    }
+    const std::int64_t k = (n_candidates + 2) / 3;
+    const Rescored best = rescored(problem, backend, args, k);
+    for (std::int64_t at = 0; at < problem.n_queries * k; ++at) {
+      const std::size_t among_all = sized(at / k * n_candidates + at % k);
+      if (best.scores[sized(at)] != all.scores[among_all] ||
+          best.indices[sized(at)] != all.indices[among_all]) {
+        return name + ": the best " + std::to_string(k) + " differ from the first of all";
       }
     }
-    if (first.empty()) first = scores;
-    if (first != scores) return std::string(backend->name) + ": scores differ between backends";
   }
   return "";
 }
