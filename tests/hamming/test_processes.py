@@ -41,7 +41,7 @@ def look(done, seen):
 def check_helpers(expected, call):
     "A call runs on `expected` threads beside the caller's, and leaves none behind."
     before, done, seen = tasks(), threading.Event(), [0]
-    watch = threading.Thread(target=look, args=(done, seen))
+    watch = threading.Thread(target=look, args=(done, seen), daemon=True)
     watch.start()
     for i in range(500):  # until one of the calls was caught with all its threads
         call()
@@ -105,12 +105,12 @@ def search():
         if not (hamming.topk(db[:5], db, 10, threads=3).indices == expected.indices).all():
             failed.append("parent")
 
-thread = threading.Thread(target=search)
+thread = threading.Thread(target=search, daemon=True)
 thread.start()
 for _ in range(20):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(60)  # a child that hangs is killed, and its status says so
+        signal.alarm(20)  # a child that hangs is killed, and its status says so
         result = hamming.topk(db[:5], db, 10, threads=3)
         same = (result.indices == expected.indices).all()
         settle(1)
@@ -129,7 +129,7 @@ def one(i):
 with multiprocessing.get_context("fork").Pool(2) as pool:
     jobs = pool.map_async(one, range(8))
     assert (hamming.topk(db[:8], db, 10, threads=2).indices == expected.indices).all()
-    assert (np.array(jobs.get(60)) == expected.indices).all()
+    assert (np.array(jobs.get(20)) == expected.indices).all()
 """,
 }
 
@@ -145,6 +145,6 @@ def test_processes(case: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
