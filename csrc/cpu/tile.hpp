@@ -20,6 +20,8 @@ struct Tile {
   std::int64_t next_bytes;
 };
 
+constexpr std::int64_t kLine = 64;
+
 // Asks for the rows of the next tile, a part with each sweep of this one: the database comes from
 // memory while codes are compared, and not before.
 class Prefetch {
@@ -28,8 +30,7 @@ class Prefetch {
   Prefetch(const Tile& tile, std::int64_t n_sweeps)
       : address_(tile.next), end_(tile.next + tile.next_bytes) {
     const std::int64_t n_lines = tile.next_bytes / kLine;
-    // Rows in place and few sweeps: the hardware prefetches a plain read better.
-    lines_ = tile.rows && n_sweeps < 4 ? 0 : (n_lines + n_sweeps - 1) / n_sweeps;
+    lines_ = tile.rows && n_sweeps < kFewSweeps ? 0 : (n_lines + n_sweeps - 1) / n_sweeps;
   }
 
   inline void next_part() {
@@ -38,8 +39,13 @@ class Prefetch {
     }
   }
 
+  // Rows in place and few sweeps: the first one asks for what it reads a little later.
+  static inline bool ahead(const Tile& tile, std::int64_t n_sweeps) {
+    return tile.rows && n_sweeps < kFewSweeps;
+  }
+
  private:
-  static constexpr std::int64_t kLine = 64;
+  static constexpr std::int64_t kFewSweeps = 4;
   const std::uint8_t* address_;
   const std::uint8_t* end_;
   std::int64_t lines_;
