@@ -127,8 +127,8 @@ def test_an_empty_database_has_missing_candidates_only(backend: str) -> None:
 
 def test_a_score_of_the_largest_float(backend: str) -> None:
     """What rounding adds must not make it infinite."""
-    query = np.full((1, 64), np.finfo(np.float32).max / 64, np.float32)
-    query *= 1 + np.float32(2**-22) * (np.arange(64) % 2 * 2 - 1)
-    result = hamming.rescore(query, np.full((1, 8), 255, np.uint8), np.array([[0]]), 1)
+    # Half a step below 2^118 each: rounded up, 1024 of them are 2^128.
+    query = np.full((1, 1024), (2**20 - 0.5) * 2.0**98, np.float32)
+    result = hamming.rescore(query, np.full((1, 128), 255, np.uint8), np.array([[0]]), 1)
     assert np.isfinite(result.scores[0, 0])
     np.testing.assert_allclose(result.scores[0, 0], np.finfo(np.float32).max, rtol=1e-5)
