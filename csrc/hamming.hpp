@@ -20,7 +20,7 @@ using Hit = std::uint64_t;
 constexpr int kIndexBits = 40;
 constexpr Hit kIndexMask = (Hit{1} << kIndexBits) - 1;
 
-// Codes are compared in blocks of 64, which share one mask word and one test against the limit. The
+// Hits are offered in blocks of 64 codes. The
 // hits of a block are written with whole vector stores, up to eight places past the last.
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kHitRoom = kBlock + 8;
@@ -72,6 +72,7 @@ struct alignas(64) RadiusSink {
   Hit* hits;
   std::int64_t size;      // kept hits; -1 = there were more than fit
   std::int64_t capacity;  // 0 while filling
+  std::int64_t n_hits;    // of the result: what a database that changes meanwhile adds is dropped
 };
 
 enum class Element : std::int32_t {

@@ -12,7 +12,7 @@ def distance(query_codes: Any, db_codes: Any) -> Any:
     """The Hamming distance of every query to every code.
 
     Bare code arrays do not know n_bits: non-zero padding bits count as distance. Beside the result,
-    a call holds a copy of the queries and 16 * n_bits bytes a thread (at least 16 KiB); a
+    a call holds a copy of the queries and 32 * n_bits bytes a thread (at least 32 KiB); a
     contiguous database in host memory is not copied.
 
     Args:

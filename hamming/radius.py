@@ -15,10 +15,10 @@ def radius_search(
     """All codes within a radius of each query, by distance and then by smaller index.
 
     Hits are counted before they are placed, so the result is allocated once at its exact size.
-    Beside it, a call holds a copy of the queries, 16 * n_bits bytes a thread (at least 16 KiB),
+    Beside it, a call holds a copy of the queries, 48 * n_bits bytes a thread (at least 160 KiB),
     8 * (radius + 9) bytes a query (a query and thread where there are fewer than four queries a
     thread), and at most 64 MiB of hits; where those are more, the database is read a second time.
-    Contiguous databases and masks in host memory are not copied.
+    Contiguous databases and masks in host memory are not copied; they must not change meanwhile.
 
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.

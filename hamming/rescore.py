@@ -18,7 +18,7 @@ def rescore(
 
     `score = sum_j queries[j] * (+1 if bit j is set else -1)`, within 1e-5 of the query's L1 norm
     of the float64 value; ordered by the returned score, then by smaller index. Beside the result, a
-    call holds at most 32 bytes a candidate and 24 a query component; a contiguous database in host
+    call holds at most 56 bytes a candidate and 24 a query component; a contiguous database in host
     memory is not copied.
 
     Args:

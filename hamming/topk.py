@@ -20,7 +20,7 @@ def topk(
     The order is the same bit for bit on every backend and at every thread count. Bare code arrays
     do not know n_bits: non-zero padding bits count as distance. Contiguous databases and masks in
     host memory are not copied, so they may be memory maps. Beside the result, a call holds a copy
-    of the queries, 32 * n_bits bytes a thread (at least 16 KiB), and at most 64 MiB of candidates,
+    of the queries, 64 * n_bits bytes a thread (at least 160 KiB), and at most 64 MiB of candidates,
     or 16 * k bytes a thread where that is more. Ctrl-C is seen when the call returns.
 
     Args:

@@ -223,7 +223,7 @@ class Avx512Sliced : public Avx512Wide {
   std::int64_t n_words_;
 };
 
-// The database's own rows, of any width from eight bytes.
+// The database's own rows, of any width above eight bytes.
 template <int kWords>
 class Avx512Rows : public Avx512Wide {
  public:

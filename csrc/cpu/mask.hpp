@@ -1,5 +1,5 @@
 // Masked searches. The searchable rows are gathered, as many as fit a tile, and swept like any
-// others: a search costs what its mask leaves, and rows it excludes are not even read. Which row a
+// others: a search costs what its mask leaves. Blocks it excludes are not even read. Which row a
 // code came from is kept beside it.
 #pragma once
 

@@ -30,7 +30,7 @@ Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView
 class Scratch {
  public:
   Scratch(const Options& options, const CodesView& db, std::int64_t n_queries);
-  // The rows [begin, end) of db against queries [first_query, first_query + n_queries).
+  // The rows [begin, end) of db against n_queries queries.
   Shard shard(const CodesView& db, std::int64_t begin, std::int64_t end, const std::uint8_t* mask,
               const std::uint64_t* query_words, std::int64_t n_queries);
 

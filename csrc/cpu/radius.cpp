@@ -25,6 +25,7 @@ struct RadiusSearch::State {
   std::unique_ptr<Hit[]> hits;          // left uninitialised: pages never written cost nothing
   std::vector<RadiusSink> sinks;        // (n_db_shards, n_queries)
   bool all_kept;
+  std::int64_t n_hits;
 
   std::int64_t place(std::int64_t db_shard, std::int64_t query) const {
     return db_shard * queries.n_codes + query;
@@ -69,7 +70,8 @@ RadiusSearch::RadiusSearch(const Options& options, const CodesView& queries, con
                        0,
                        nullptr,
                        {},
-                       false}) {
+                       false,
+                       0}) {
   State& state = *state_;
   const std::int64_t n_sinks = state.plan.n_db_shards * queries.n_codes;
   state.positions.resize(static_cast<std::size_t>(n_sinks * state.n_distances));
@@ -89,7 +91,7 @@ void RadiusSearch::count(std::int64_t* offsets) {
   for (std::int64_t i = 0; i < n_sinks; ++i) {
     state.sinks.push_back({state.positions.data() + i * state.n_distances,
                            static_cast<std::uint64_t>(state.n_distances), nullptr, nullptr,
-                           state.hits.get() + i * state.capacity, 0, state.capacity});
+                           state.hits.get() + i * state.capacity, 0, state.capacity, 0});
   }
   state.scan();
   state.all_kept = std::all_of(state.sinks.begin(), state.sinks.end(),
@@ -105,12 +107,13 @@ void RadiusSearch::count(std::int64_t* offsets) {
       }
     }
   }
-  offsets[state.queries.n_codes] = total;
+  offsets[state.queries.n_codes] = state.n_hits = total;
 }
 
 void RadiusSearch::fill(std::int32_t* distances, std::int64_t* indices) {
   State& state = *state_;
   for (RadiusSink& sink : state.sinks) {
+    sink.n_hits = state.n_hits;
     sink.distances = distances;
     sink.indices = indices;
     sink.capacity = 0;

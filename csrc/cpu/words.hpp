@@ -1,4 +1,4 @@
-// The only place where a code width becomes a compile-time constant.
+// Where the scan's code width becomes a compile-time constant.
 #pragma once
 
 #include <cstdint>

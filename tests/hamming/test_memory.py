@@ -82,13 +82,14 @@ within(64 * MiB + 72 * 50_000, lambda: hamming.topk(db[:50_000], db[:20_000], 5,
 """,
     "codes of a million bits": """
 db = rng.integers(0, 256, (300, 2**17), dtype=np.uint8)
-n_bits, query = 2**20, db[:1]
+n_bits, query, mask = 2**20, db[:1], np.ones(len(db), bool)
 for threads in 1, 3:
     os.environ["HAMMING_THREADS"] = str(threads)
-    within(query.nbytes + 32 * n_bits * threads, lambda: hamming.topk(query, db, 5))
-    size = query.nbytes + 16 * n_bits * threads
-    within(size + 8 * 5 * threads, lambda: hamming.radius_search(query, db, 0))
-    within(size, lambda: hamming.distance(query, db))
+    within(query.nbytes + 64 * n_bits * threads, lambda: hamming.topk(query, db, 5))
+    within(query.nbytes + 64 * n_bits * threads, lambda: hamming.topk(query, db, 5, mask=mask))
+    size = query.nbytes + 48 * n_bits * threads
+    within(size + 72 * threads, lambda: hamming.radius_search(query, db, 0, mask=mask))
+    within(query.nbytes + 32 * n_bits * threads, lambda: hamming.distance(query, db))
 """,
     "radius_search with millions of hits": """
 db = codes(10_000_000)
