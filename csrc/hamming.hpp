@@ -20,8 +20,8 @@ using Hit = std::uint64_t;
 constexpr int kIndexBits = 40;
 constexpr Hit kIndexMask = (Hit{1} << kIndexBits) - 1;
 
-// Hits are offered in blocks of 64 codes. The
-// hits of a block are written with whole vector stores, up to eight places past the last.
+// Hits are offered in blocks of 64 codes, and those of a block are written with whole vector
+// stores, up to eight places past the last.
 constexpr std::int64_t kBlock = 64;
 constexpr std::int64_t kHitRoom = kBlock + 8;
 

@@ -13,13 +13,7 @@ inline __m256i load(const void* address) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(address));
 }
 
-// Bits set in each of the 16 nibbles.
-inline __m256i nibble_counts() {
-  return _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,  //
-                          0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
-}
-
-// kDistances[q][v]: bits in which the nibbles q and v differ.
+// of[q][v]: bits in which the nibbles q and v differ.
 struct NibbleDistances {
   alignas(16) std::uint8_t of[16][16];
 };
@@ -36,6 +30,12 @@ constexpr NibbleDistances nibble_distances() {
 
 constexpr NibbleDistances kNibbleDistances = nibble_distances();
 
+// The distances of all nibbles from one, in both halves.
+inline __m256i nibble_table(int nibble) {
+  const void* row = kNibbleDistances.of[nibble];
+  return _mm256_broadcastsi128_si256(_mm_load_si128(static_cast<const __m128i*>(row)));
+}
+
 // 32 codes to a vector of bytes (planes.hpp), counted nibble by nibble in the query's own tables.
 struct Avx2Planes {
   static constexpr int kLanes = 32;
@@ -48,17 +48,14 @@ struct Avx2Planes {
 
   class ByteQuery {
    public:
-    explicit ByteQuery(std::uint8_t byte) : low_(table(byte & 15)), high_(table(byte >> 4)) {}
+    explicit ByteQuery(std::uint8_t byte)
+        : low_(nibble_table(byte & 15)), high_(nibble_table(byte >> 4)) {}
     inline Bytes count(const std::uint8_t* planes, std::int64_t stride) const {
       return _mm256_add_epi8(_mm256_shuffle_epi8(low_, load(planes)),
                              _mm256_shuffle_epi8(high_, load(planes + stride)));
     }
 
    private:
-    static inline __m256i table(int nibble) {
-      const void* row = kNibbleDistances.of[nibble];
-      return _mm256_broadcastsi128_si256(_mm_load_si128(static_cast<const __m128i*>(row)));
-    }
     __m256i low_, high_;
   };
 
@@ -171,15 +168,7 @@ class Avx2Rows {
 
   static inline std::int64_t append(const Group& group, std::uint64_t limit, unsigned candidates,
                                     std::int64_t first, Hit* out) {
-    const unsigned near = below(group, limit) & candidates;
-    if (near == 0) return 0;
-    alignas(32) std::uint32_t lanes[kGroup];
-    store(group, lanes);
-    for (unsigned bits = near; bits != 0; bits &= bits - 1) {
-      const int i = __builtin_ctz(bits);
-      *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
-    }
-    return __builtin_popcount(near);
+    return append_each<Avx2Rows>(group, limit, candidates, first, out);
   }
 
   static inline void store(const Group& group, std::uint32_t* out) {
@@ -190,14 +179,12 @@ class Avx2Rows {
   }
 
  private:
-  static constexpr std::int64_t kRun8 = 31;  // 31 counts of at most 8 fit in a byte
-
   static inline int sign_bits(__m256i lanes_i64x4) {
     return _mm256_movemask_pd(_mm256_castsi256_pd(lanes_i64x4));
   }
 
   static inline __m256i byte_counts(__m256i bits_u8x32) {
-    const __m256i table = nibble_counts();
+    const __m256i table = nibble_table(0);
     const __m256i nibble = _mm256_set1_epi8(15);
     const __m256i low = _mm256_and_si256(bits_u8x32, nibble);
     const __m256i high = _mm256_and_si256(_mm256_srli_epi16(bits_u8x32, 4), nibble);
@@ -224,8 +211,8 @@ class Avx2Rows {
                                 std::int64_t chunks) {
     const __m256i zero = _mm256_setzero_si256();
     __m256i sum = zero;
-    for (std::int64_t begin = 0; begin < chunks; begin += kRun8) {
-      const std::int64_t end = chunks - begin < kRun8 ? chunks : begin + kRun8;
+    for (std::int64_t begin = 0; begin < chunks; begin += kByteSum) {
+      const std::int64_t end = chunks - begin < kByteSum ? chunks : begin + kByteSum;
       __m256i sum_u8x32 = zero;
       for (std::int64_t c = begin; c < end; ++c) {
         sum_u8x32 = _mm256_add_epi8(

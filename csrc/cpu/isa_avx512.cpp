@@ -43,7 +43,10 @@ struct Avx512Wide {
   }
 
   static inline __m512i counts(const void* codes, __m512i words) {
-    return _mm512_popcnt_epi64(_mm512_xor_si512(_mm512_loadu_si512(codes), words));
+    return counts(_mm512_loadu_si512(codes), words);
+  }
+  static inline __m512i counts(__m512i codes, __m512i words) {
+    return _mm512_popcnt_epi64(_mm512_xor_si512(codes, words));
   }
 };
 
@@ -183,25 +186,26 @@ class Avx512Sliced : public Avx512Wide {
         of[g] = _mm512_add_epi64(of[g], counts(words + g * kGroup, word));
       }
     }
-    static inline __m512i counts_of(__m512i codes, __m512i word) {
-      return _mm512_popcnt_epi64(_mm512_xor_si512(codes, word));
+    // In a register, which two queries share: the compiler would fold the load into both xors.
+    static inline __m512i load_once(const std::uint64_t* words) {
+      __m512i codes = _mm512_loadu_si512(words);
+      asm("" : "+v"(codes));
+      return codes;
     }
     static inline void start(const std::uint64_t* words, Sums& a, __m512i wa, Sums& b, __m512i wb) {
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; ++g) {
-        __m512i codes = _mm512_loadu_si512(words + g * kGroup);
-        asm("" : "+v"(codes));
-        a.of[g] = counts_of(codes, wa);
-        b.of[g] = counts_of(codes, wb);
+        const __m512i codes = load_once(words + g * kGroup);
+        a.of[g] = counts(codes, wa);
+        b.of[g] = counts(codes, wb);
       }
     }
     static inline void add(const std::uint64_t* words, Sums& a, __m512i wa, Sums& b, __m512i wb) {
 #pragma GCC unroll 8
       for (int g = 0; g < kGroups; ++g) {
-        __m512i codes = _mm512_loadu_si512(words + g * kGroup);
-        asm("" : "+v"(codes));
-        a.of[g] = _mm512_add_epi64(a.of[g], counts_of(codes, wa));
-        b.of[g] = _mm512_add_epi64(b.of[g], counts_of(codes, wb));
+        const __m512i codes = load_once(words + g * kGroup);
+        a.of[g] = _mm512_add_epi64(a.of[g], counts(codes, wa));
+        b.of[g] = _mm512_add_epi64(b.of[g], counts(codes, wb));
       }
     }
     inline Group least() const {
@@ -282,7 +286,7 @@ class Avx512Rows : public Avx512Wide {
     const __mmask64 rest = ~__mmask64{0} >> (64 - n_bytes % 64);
     const __m512i codes = _mm512_maskz_loadu_epi8(rest, row + 64 * whole);
     const __m512i words = _mm512_maskz_loadu_epi8(rest, query_bytes + 64 * whole);
-    return _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(codes, words)));
+    return _mm512_add_epi64(sum, counts(codes, words));
   }
 
   // [a0..3, b0..3, c0..3, d0..3 summed, then a4..7, ...] of four rows.

@@ -144,15 +144,7 @@ class NeonRows {
 
   static inline std::int64_t append(const Group& group, std::uint64_t limit, unsigned candidates,
                                     std::int64_t first, Hit* out) {
-    const unsigned near = below(group, limit) & candidates;
-    if (near == 0) return 0;
-    std::uint32_t lanes[kGroup];
-    store(group, lanes);
-    for (unsigned bits = near; bits != 0; bits &= bits - 1) {
-      const int i = __builtin_ctz(bits);
-      *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
-    }
-    return __builtin_popcount(near);
+    return append_each<NeonRows>(group, limit, candidates, first, out);
   }
 
   static inline void store(const Group& group, std::uint32_t* out) {

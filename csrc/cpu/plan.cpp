@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "parallel.hpp"
+
 namespace hamming {
 namespace {
 
@@ -46,6 +48,16 @@ Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView
   return {1, std::min(n_threads, n_blocks), static_cast<int>(n_threads)};
 }
 
+void for_each_piece(const Plan& plan, std::int64_t n_queries,
+                    const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& task) {
+  parallel_for(plan.n_query_shards * plan.n_db_shards, plan.n_threads, [&](std::int64_t i) {
+    const std::int64_t part = i / plan.n_db_shards;
+    const std::int64_t first = part_begin(n_queries, part, plan.n_query_shards, 1);
+    const std::int64_t end = part_begin(n_queries, part + 1, plan.n_query_shards, 1);
+    task(i % plan.n_db_shards, first, end - first);
+  });
+}
+
 Scratch::Scratch(const Options& options, const CodesView& db, std::int64_t n_queries)
     : n_words_(words_of(db)),
       tile_codes_(tile_codes_for(options, db)),
@@ -53,7 +65,7 @@ Scratch::Scratch(const Options& options, const CodesView& db, std::int64_t n_que
       words_(static_cast<std::size_t>(
           (tile_codes_ * options.backend->tile_code_bytes(db.n_bytes) + kTileAlignment) / 8)) {}
 
-Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,
+Shard Scratch::shard(const CodesView& db, std::int64_t s, std::int64_t n_shards,
                      const std::uint8_t* mask, const std::uint64_t* query_words,
                      std::int64_t n_queries) {
   const auto address = reinterpret_cast<std::uintptr_t>(words_.data());
@@ -63,8 +75,8 @@ Shard Scratch::shard(const CodesView& db, std::int64_t begin, std::int64_t end,
     gathered_rows_.resize(static_cast<std::size_t>(tile_codes_));
   }
   return {db,
-          begin,
-          end,
+          part_begin(db.n_codes, s, n_shards, kBlock),
+          part_begin(db.n_codes, s + 1, n_shards, kBlock),
           mask,
           query_words,
           n_queries,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "search.hpp"
@@ -26,12 +27,16 @@ struct Plan {
 // Few: each thread takes part of the database, so that one query uses every core.
 Plan plan_shards(const Options& options, std::int64_t n_queries, const CodesView& db);
 
+// Runs task(number of the database shard, first query, number of queries) for every shard.
+void for_each_piece(const Plan& plan, std::int64_t n_queries,
+                    const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& task);
+
 // A shard's tile memory; one per running task.
 class Scratch {
  public:
   Scratch(const Options& options, const CodesView& db, std::int64_t n_queries);
-  // The rows [begin, end) of db against n_queries queries.
-  Shard shard(const CodesView& db, std::int64_t begin, std::int64_t end, const std::uint8_t* mask,
+  // Part s of n_shards of db against n_queries queries.
+  Shard shard(const CodesView& db, std::int64_t s, std::int64_t n_shards, const std::uint8_t* mask,
               const std::uint64_t* query_words, std::int64_t n_queries);
 
  private:

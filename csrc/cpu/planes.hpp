@@ -16,7 +16,7 @@
 #pragma once
 
 #include "../hamming.hpp"
-#include "tile.hpp"
+#include "scan.hpp"
 
 namespace hamming {
 namespace {
@@ -82,15 +82,7 @@ class PlaneLanes {
 
   static inline std::int64_t append(const Group& group, std::uint64_t limit, unsigned candidates,
                                     std::int64_t first, Hit* out) {
-    const unsigned near = V::below(group, limit) & candidates;
-    if (near == 0) return 0;
-    alignas(32) std::uint16_t lanes[kGroup];
-    V::store(group, lanes);
-    for (unsigned bits = near; bits != 0; bits &= bits - 1) {
-      const int i = __builtin_ctz(bits);
-      *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
-    }
-    return __builtin_popcount(near);
+    return append_each<PlaneLanes>(group, limit, candidates, first, out);
   }
 
   static inline void store(const Group& group, std::uint32_t* out) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "parallel.hpp"
 #include "plan.hpp"
 #include "search.hpp"
 #include "select.hpp"
@@ -24,7 +23,6 @@ struct RadiusSearch::State {
   std::int64_t capacity;                // hits kept for each shard and query
   std::unique_ptr<Hit[]> hits;          // left uninitialised: pages never written cost nothing
   std::vector<RadiusSink> sinks;        // (n_db_shards, n_queries)
-  bool all_kept;
   std::int64_t n_hits;
 
   std::int64_t place(std::int64_t db_shard, std::int64_t query) const {
@@ -35,23 +33,11 @@ struct RadiusSearch::State {
     return positions.data() + place(db_shard, query) * n_distances;
   }
 
-  // Calls task(shard number, first query, number of queries) for the pieces of the plan.
-  template <class Task>
-  void for_each_shard(Task&& task) {
-    parallel_for(plan.n_query_shards * plan.n_db_shards, plan.n_threads, [&](std::int64_t i) {
-      const std::int64_t part = i / plan.n_db_shards;
-      const std::int64_t first = part_begin(queries.n_codes, part, plan.n_query_shards, 1);
-      const std::int64_t end = part_begin(queries.n_codes, part + 1, plan.n_query_shards, 1);
-      task(i % plan.n_db_shards, first, end - first);
-    });
-  }
-
   void scan() {
-    for_each_shard([&](std::int64_t s, std::int64_t first, std::int64_t n_queries) {
-      Scratch scratch(options, db, n_queries);
-      const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
-                                        part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
-                                        mask, words.data() + first * words_of(db), n_queries);
+    for_each_piece(plan, queries.n_codes, [&](std::int64_t s, std::int64_t first, std::int64_t n) {
+      Scratch scratch(options, db, n);
+      const Shard shard =
+          scratch.shard(db, s, plan.n_db_shards, mask, words.data() + first * words_of(db), n);
       options.backend->scan_radius(shard, sinks.data() + place(s, first));
     });
   }
@@ -70,7 +56,6 @@ RadiusSearch::RadiusSearch(const Options& options, const CodesView& queries, con
                        0,
                        nullptr,
                        {},
-                       false,
                        0}) {
   State& state = *state_;
   const std::int64_t n_sinks = state.plan.n_db_shards * queries.n_codes;
@@ -94,8 +79,6 @@ void RadiusSearch::count(std::int64_t* offsets) {
                            state.hits.get() + i * state.capacity, 0, state.capacity, 0});
   }
   state.scan();
-  state.all_kept = std::all_of(state.sinks.begin(), state.sinks.end(),
-                               [](const RadiusSink& sink) { return sink.size >= 0; });
   std::int64_t total = 0;
   for (std::int64_t q = 0; q < state.queries.n_codes; ++q) {
     offsets[q] = total;
@@ -118,13 +101,16 @@ void RadiusSearch::fill(std::int32_t* distances, std::int64_t* indices) {
     sink.indices = indices;
     sink.capacity = 0;
   }
-  if (!state.all_kept) return state.scan();
-  state.for_each_shard([&](std::int64_t s, std::int64_t first, std::int64_t n_queries) {
-    for (std::int64_t q = first; q < first + n_queries; ++q) {
-      RadiusSink& sink = state.sinks[static_cast<std::size_t>(state.place(s, q))];
-      accept(sink, sink.hits, sink.size);
-    }
-  });
+  const bool all_kept = std::all_of(state.sinks.begin(), state.sinks.end(),
+                                    [](const RadiusSink& sink) { return sink.size >= 0; });
+  if (!all_kept) return state.scan();
+  for_each_piece(state.plan, state.queries.n_codes,
+                 [&](std::int64_t s, std::int64_t first, std::int64_t n) {
+                   for (std::int64_t q = first; q < first + n; ++q) {
+                     RadiusSink& sink = state.sinks[static_cast<std::size_t>(state.place(s, q))];
+                     accept(sink, sink.hits, sink.size);
+                   }
+                 });
 }
 
 }  // namespace hamming

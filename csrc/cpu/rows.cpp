@@ -12,16 +12,10 @@ void distance(const Options& options, const CodesView& queries, const CodesView&
               std::int32_t* out) {
   const std::vector<std::uint64_t> words = pad_queries(queries);
   const Plan plan = plan_shards(options, queries.n_codes, db);
-  parallel_for(plan.n_query_shards * plan.n_db_shards, plan.n_threads, [&](std::int64_t task) {
-    const std::int64_t s = task % plan.n_db_shards;
-    const std::int64_t part = task / plan.n_db_shards;
-    const std::int64_t first = part_begin(queries.n_codes, part, plan.n_query_shards, 1);
-    const std::int64_t n_queries =
-        part_begin(queries.n_codes, part + 1, plan.n_query_shards, 1) - first;
-    Scratch scratch(options, db, n_queries);
-    const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
-                                      part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
-                                      nullptr, words.data() + first * words_of(db), n_queries);
+  for_each_piece(plan, queries.n_codes, [&](std::int64_t s, std::int64_t first, std::int64_t n) {
+    Scratch scratch(options, db, n);
+    const Shard shard =
+        scratch.shard(db, s, plan.n_db_shards, nullptr, words.data() + first * words_of(db), n);
     options.backend->distance(shard, out + first * db.n_codes);
   });
 }

@@ -53,13 +53,7 @@ class ScalarLanes {
 
   static inline std::int64_t append(const Group& group, std::uint64_t limit, unsigned candidates,
                                     std::int64_t first, Hit* out) {
-    const unsigned near = below(group, limit) & candidates;
-    if (near == 0) return 0;
-    for (unsigned bits = near; bits != 0; bits &= bits - 1) {
-      const int i = __builtin_ctz(bits);
-      *out++ = Hit{group.lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
-    }
-    return __builtin_popcount(near);
+    return append_each<ScalarLanes>(group, limit, candidates, first, out);
   }
 
   static inline void store(const Group& group, std::uint32_t* out) {

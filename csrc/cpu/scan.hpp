@@ -40,6 +40,21 @@ inline typename Lanes::Group least_of_groups(const Lanes& lanes, std::int64_t ru
   return Lanes::min(even, odd);
 }
 
+// Lanes::append for those that have no compress: a store, and a loop over the hits.
+template <class Lanes>
+inline std::int64_t append_each(const typename Lanes::Group& group, std::uint64_t limit,
+                                unsigned candidates, std::int64_t first, Hit* out) {
+  const unsigned near = Lanes::below(group, limit) & candidates;
+  if (near == 0) return 0;
+  alignas(64) std::uint32_t lanes[Lanes::kGroup];
+  Lanes::store(group, lanes);
+  for (unsigned bits = near; bits != 0; bits &= bits - 1) {
+    const int i = __builtin_ctz(bits);
+    *out++ = Hit{lanes[i]} << kIndexBits | static_cast<Hit>(first + i);
+  }
+  return __builtin_popcount(near);
+}
+
 // So many runs or blocks are swept at a time. Those in which something lies below the limit are
 // noted as bits, without a branch, and offered together: a branch for each would be mispredicted
 // about as often as it is taken.
@@ -105,8 +120,7 @@ inline void prefetch_ahead(const Shard& shard, const Tile& tile, std::int64_t ru
   for (std::int64_t i = 0; i < bytes; i += kLine) __builtin_prefetch(ahead + i, 0, 3);
 }
 
-// Whole runs. One compare a run: compares and popcounts share a port on
-// Intel, minima do not.
+// Whole runs. One compare a run: compares and popcounts share a port on Intel, minima do not.
 template <bool kPrefetch, class Lanes, class Sink>
 inline void sweep_runs(const Shard& shard, const Tile& tile, const Lanes& lanes, Sink& sink) {
   const std::int64_t n_runs = tile.n_codes / Lanes::kRun;
@@ -169,13 +183,12 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
   const std::int64_t after_runs = tile.n_codes / Lanes::kRun * (Lanes::kRun / kBlock);
   const std::int64_t n_sweeps = (shard.n_queries + Lanes::kQueries - 1) / Lanes::kQueries;
   Prefetch prefetch(tile, n_sweeps);
-  const bool ahead = Prefetch::ahead(tile, n_sweeps);
   std::int64_t q = 0;
   if constexpr (Lanes::kQueries == 2) {
     for (; q + 2 <= shard.n_queries; q += 2) {
       const Lanes one = lanes(q), two = lanes(q + 1);
       prefetch.next_part();
-      if (ahead && q == 0) {
+      if (prefetch.ahead() && q == 0) {
         sweep_runs<true>(shard, tile, one, two, sinks);
       } else {
         sweep_runs<false>(shard, tile, one, two, sinks + q);
@@ -187,7 +200,7 @@ inline void sweep_tile(const Shard& shard, const Tile& tile, Sink* sinks) {
   for (; q < shard.n_queries; ++q) {
     const Lanes one = lanes(q);
     prefetch.next_part();
-    if (ahead && q == 0) {
+    if (prefetch.ahead() && q == 0) {
       sweep_runs<true>(shard, tile, one, sinks[q]);
     } else {
       sweep_runs<false>(shard, tile, one, sinks[q]);

@@ -3,10 +3,10 @@
 // Accepting only distances strictly below the current k-th makes ties fall to the smaller index for
 // free, because rows are scanned upwards. A histogram of the accepted distances says when the limit
 // may fall; it is brought up to date once for every k / 16 hits, so that an accept is little more
-// than a store. A full buffer is compacted once, in order. Accepts are bounded by (17/16
-// * k + 64) * (n_bits + 1) per query and shard, whatever the order of the database: the hits of a
-// block are accepted together. Those at or above the limit they leave behind are dead weight that
-// order and compaction drop.
+// than a store. A full buffer is compacted once, in order. Accepts are bounded by
+// (17/16 * k + 64) * (n_bits + 1) per query and shard, whatever the order of the database: the hits
+// of a block are accepted together. Those at or above the limit they leave behind are dead weight
+// that order and compaction drop.
 #pragma once
 
 #include "../hamming.hpp"

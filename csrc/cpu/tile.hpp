@@ -28,10 +28,10 @@ class Prefetch {
  public:
   // n_sweeps: at least 1.
   Prefetch(const Tile& tile, std::int64_t n_sweeps)
-      : address_(tile.next), end_(tile.next + tile.next_bytes) {
-    const std::int64_t n_lines = tile.next_bytes / kLine;
-    lines_ = tile.rows && n_sweeps < kFewSweeps ? 0 : (n_lines + n_sweeps - 1) / n_sweeps;
-  }
+      : ahead_(tile.rows && n_sweeps < kFewSweeps),
+        address_(tile.next),
+        end_(tile.next + tile.next_bytes),
+        lines_(ahead_ ? 0 : (tile.next_bytes / kLine + n_sweeps - 1) / n_sweeps) {}
 
   inline void next_part() {
     for (std::int64_t i = 0; i < lines_ && address_ < end_; ++i, address_ += kLine) {
@@ -39,13 +39,12 @@ class Prefetch {
     }
   }
 
-  // Rows in place and few sweeps: the first one asks for what it reads a little later.
-  static inline bool ahead(const Tile& tile, std::int64_t n_sweeps) {
-    return tile.rows && n_sweeps < kFewSweeps;
-  }
+  // Rows in place and few sweeps: no parts; the first sweep asks for what it reads a little later.
+  inline bool ahead() const { return ahead_; }
 
  private:
   static constexpr std::int64_t kFewSweeps = 4;
+  bool ahead_;
   const std::uint8_t* address_;
   const std::uint8_t* end_;
   std::int64_t lines_;

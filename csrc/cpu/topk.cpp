@@ -102,9 +102,8 @@ void topk(const Options& options, const CodesView& queries, const CodesView& db,
     Collectors collectors(n_queries, plan.n_db_shards, capacity, k, n_bits);
     parallel_for(plan.n_db_shards, threads, [&](std::int64_t s) {
       Scratch scratch(options, db, n_queries);
-      const Shard shard = scratch.shard(db, part_begin(db.n_codes, s, plan.n_db_shards, kBlock),
-                                        part_begin(db.n_codes, s + 1, plan.n_db_shards, kBlock),
-                                        mask, words.data() + first * n_words, n_queries);
+      const Shard shard =
+          scratch.shard(db, s, plan.n_db_shards, mask, words.data() + first * n_words, n_queries);
       options.backend->scan_topk(shard, collectors.of_shard(s, n_queries));
     });
     std::vector<std::int64_t> next;
