@@ -89,7 +89,8 @@ REASONS: dict[str, str] = {
     ),
     "worst order against random": (
         "k=1000 on descending codes: each of the 65 distances brings 1000 accepts, 65,000 a query "
-        "against a tenth of that on random codes, which became 1.3 times faster since while these did not"
+        "against a tenth of that on random codes, which became 1.3 times faster since while these "
+        "did not"
     ),
 }
 
