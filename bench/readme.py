@@ -119,7 +119,10 @@ def _verdict(target: targets.Target, record: dict) -> str:
     verdicts = {figure.verdict for figure in found}
     if "missed" in verdicts:
         reason = targets.REASONS.get(target.name, "**the reason is not written yet**")
-        return f"missed: {reason}"
+        missed = {figure.name for figure in found if figure.verdict == "missed"}
+        rows = report.rows_of(record, "topk")
+        shown = [targets.evidence(row) for row in rows if row["name"] in missed]
+        return f"missed: {'; '.join([*shown, reason])}"
     return max(verdicts, key=len)  # "met within 10%" if any is
 
 

@@ -74,6 +74,36 @@ class Collectors {
   std::vector<Collector> items_;
 };
 
+// Of rows that come nearest last, each distance brings k hits before the limit falls past it. The
+// k-th nearest of any sample bounds the answer, and one spread over the shard is near to it in most
+// orders. It costs a few percent on random rows, so only searches of a large k take it, where those
+// hits are what counts (64 bits, N=1e6, k=1000, descending: 3.0 times a random order's time
+// before).
+constexpr std::int64_t kSampledK = 64;
+constexpr std::int64_t kSampleOfK = 8;
+constexpr std::int64_t kRowsOfK = 64;
+constexpr std::int64_t kSampleRun = 4 * kBlock;
+
+void lower_limits(const Options& options, const Shard& shard, Collector* collectors) {
+  const std::int64_t k = collectors->k, n_rows = shard.end - shard.begin;
+  if (k < kSampledK || n_rows < kRowsOfK * k) return;
+  const std::int64_t n_runs = kSampleOfK * k / kSampleRun;
+  for (std::int64_t run = 0; run < n_runs; ++run) {
+    Shard part = shard;
+    part.begin = shard.begin + part_begin(n_rows, run, n_runs, kBlock);
+    part.end = std::min(part.begin + kSampleRun, shard.end);
+    options.backend->scan_topk(part, collectors);
+  }
+  for (std::int64_t q = 0; q < shard.n_queries; ++q) {
+    Collector& collector = collectors[q];
+    count_hits(collector);
+    collector.limit =
+        std::min(collector.limit + 1, static_cast<std::uint64_t>(8 * shard.db.n_bytes) + 1);
+    std::fill_n(collector.histogram, 8 * shard.db.n_bytes + 2, 0);
+    collector.size = collector.counted = collector.count_at = collector.below = 0;
+  }
+}
+
 }  // namespace
 
 void topk(const Options& options, const CodesView& queries, const CodesView& db,
@@ -104,6 +134,7 @@ void topk(const Options& options, const CodesView& queries, const CodesView& db,
       Scratch scratch(options, db, n_queries);
       const Shard shard =
           scratch.shard(db, s, plan.n_db_shards, mask, words.data() + first * n_words, n_queries);
+      lower_limits(options, shard, collectors.of_shard(s, n_queries));
       options.backend->scan_topk(shard, collectors.of_shard(s, n_queries));
     });
     std::vector<std::int64_t> next;

@@ -76,6 +76,14 @@ def test_verdicts_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def test_evidence_is_of_the_row() -> None:
+    found = row(cpu=2.0) | {"ceiling": {"rate": 1, "bound": "popcount", "fraction": 0.5}}
+    pairs = SHAPE.comparisons / 1e9
+    assert targets.evidence(found) == f"{pairs / 2:.3g} Gcmp/s, 50% of the popcount ceiling"
+    found["contenders"]["faiss"] = {"cpu_min_s": 4.0}
+    assert targets.evidence(found).endswith(f", faiss {pairs / 4:.2g} Gcmp/s")
+
+
 def test_every_target_is_measured_by_the_default_suites() -> None:
     measured = {"topk": SUITES["topk"].shapes, "threads": SUITES["threads"].shapes}
     for aimed in TARGETS:
