@@ -14,7 +14,8 @@
 PYTHON ?= python3
 CLIPART ?=
 BIN := .venv/bin
-SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp' -o -name '*.cmake')
+SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp' -o -name '*.cmake' -o -name '*.cu*')
+CXX_FILES := '*.cpp' '*.hpp' '*.cu' '*.cuh'
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export HF_HUB_OFFLINE := 1
@@ -56,12 +57,12 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python bench/readme.py --check
-	git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs $(BIN)/clang-format --dry-run -Werror
+	git ls-files -co --exclude-standard $(CXX_FILES) | xargs $(BIN)/clang-format --dry-run -Werror
 
 format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	git ls-files -co --exclude-standard '*.cpp' '*.hpp' | xargs $(BIN)/clang-format -i
+	git ls-files -co --exclude-standard $(CXX_FILES) | xargs $(BIN)/clang-format -i
 
 # An environment of its own in build/NAME, with the wheel built with the given CMake settings and the
 # tests: the checkout and its editable install must not stand in for what is tested.

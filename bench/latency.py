@@ -3,6 +3,7 @@
     python bench/latency.py                     what README shows, about twelve minutes
     python bench/latency.py --quick             the same suites on small shapes, about a minute
     python bench/latency.py --suite radius_search --suite mask
+    python bench/latency.py --device cuda       encoder and search in one chain on a GPU
     python bench/report.py FILE.json            tables and figure of a result file again
 
 Every result is compared with NumPy's exact one before anything is timed. The machine's ceilings are
@@ -32,6 +33,7 @@ from bench.ceilings import MEMORY_BYTES, Ceilings
 from bench.harness import Budget
 from bench.shapes import Shape
 from bench.suites import DEFAULT, SUITES, frame
+from hamming.backends.cuda import CUDA
 
 RESULTS = machine.ROOT / "bench" / "results"
 QUICK = Budget(seconds=1.5, min_rounds=3)
@@ -44,6 +46,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = parser.parse_args(arguments)
     options.backend, forced = _backend(parser, options)
+    if options.device:
+        return _chain(parser, options, arguments)
     if options.shape and options.suite not in (None, ["topk"]):
         parser.error("--shape: expected no other --suite than topk, whose shapes it names")
     out = options.out or RESULTS / _file_name(options, forced)
@@ -99,7 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--threads", type=_positive, default=1, help="for every contender (1)")
     parser.add_argument(
-        "--backend", metavar="NAME", help=f"of hamming: {', '.join(hamming.backends())}"
+        "--backend", metavar="NAME", help=f"of hamming: {', '.join(host_backends())}"
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cuda", "cpu"),
+        help="measure encoder and search as one chain there, instead of suites",
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="JSON (a name in bench/results/)")
     return parser
@@ -126,11 +135,47 @@ def _backend(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tu
     ):
         if not name:
             continue
-        if name not in hamming.backends():
-            known = ", ".join(hamming.backends())
+        if name not in host_backends():
+            known = ", ".join(host_backends())
             parser.error(f"{source}: expected one of {known}, got {name!r}")
         return name, True
-    return hamming.backends()[0], False
+    return host_backends()[0], False
+
+
+def host_backends() -> list[str]:
+    """Those for arrays in host memory, best first; what a GPU does is bench/gpu.py's."""
+    return [name for name in hamming.backends() if name != "cuda"]
+
+
+def _chain(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, arguments: Sequence[str]
+) -> int:
+    """The chain from images to neighbours on options.device."""
+    import torch
+
+    from bench import chain
+
+    if options.device == "cuda" and "cuda" not in hamming.backends():
+        parser.error(f"--device: expected cpu, as no GPU can be used here ({CUDA.missing})")
+    out = options.out or RESULTS / f"chain-{options.device}.json"
+    _check_writable(parser, out)
+    quick = options.quick or options.device == "cpu"
+    begin = time.time()
+    rows = [
+        chain.measure(one, options.device, options.seconds or (1 if quick else 10))
+        for one in (chain.QUICK if quick else chain.CHAINS)
+    ]
+    record = {
+        "command": ["bench/latency.py", *arguments],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(begin)),
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
+        "machine": machine.facts(),
+        "rows": rows,
+    }
+    report.save(record, out)
+    Console().print(chain.table(rows))
+    print(f"wrote {out}")
+    return 0
 
 
 def _jobs(options: argparse.Namespace) -> list[Job]:
@@ -202,7 +247,7 @@ def _measure(chosen: Sequence[Job], options: argparse.Namespace, progress: Conso
     for (name, shape), row in zip(chosen, rows, strict=True):
         row["ceiling"] = _ceiling(SUITES[name], shape, row, ceilings)
     # Targets are for one thread and the best backend.
-    aimed = options.threads == 1 and options.backend == hamming.backends()[0]
+    aimed = options.threads == 1 and options.backend == host_backends()[0]
     for row in rows:
         row["verdicts"] = targets.verdicts(row, rows) if aimed else []
     return {

@@ -1,11 +1,13 @@
 """Search with a trained run: a text or an image in, the nearest items out."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -32,6 +34,99 @@ class Hit(NamedTuple):
     image: str
 
 
+class CodeSearch:
+    """A batch through an encoder to its nearest codes, without leaving the device of the codes.
+
+    Encode, binarise and pack, search, and where asked re-score with the continuous codes: all on
+    the current stream, so that on a GPU nothing is copied to the host or waited for.
+
+    Args:
+        encode: An encoder batch -> continuous codes (B, n_bits), bit = value > 0; on the device of
+            `db_codes`.
+        db_codes: (n_codes, n_bytes) uint8, packed.
+        k: Neighbours of an item, 1..n_codes.
+        candidates: None = the k nearest codes; else so many nearest codes, k..n_codes, are
+            re-scored by their inner product with the continuous code, and the k best returned.
+
+    Example:
+        >>> search = CodeSearch(torch.nn.Identity(), torch.tensor([[0b10100000], [0]]).byte(), 1)
+        >>> search(torch.tensor([[1.0, -1, 1, -1, -1, -1, -1, -1]])).indices
+        tensor([[0]])
+    """
+
+    def __init__(
+        self,
+        encode: Callable[[Tensor], Tensor],
+        db_codes: Tensor,
+        k: int,
+        *,
+        candidates: int | None = None,
+    ) -> None:
+        if candidates is not None and candidates < k:
+            raise DistillError(
+                f"candidates: expected at least the {k} results asked for, got {candidates}; "
+                "search for more candidates, or for fewer results"
+            )
+        self.encode = encode
+        self.db_codes = db_codes
+        self.k = k
+        self.candidates = candidates
+
+    @torch.no_grad()
+    def __call__(self, batch: Tensor) -> hamming.TopK | hamming.Rescored:
+        """The k nearest of each item: `TopK`, or `Rescored` with `candidates`; (B, k) tensors."""
+        continuous = self.encode(batch)
+        codes = hamming.pack(continuous, check_finite=False)
+        if self.candidates is None:
+            return hamming.topk(codes, self.db_codes, self.k)
+        near = hamming.topk(codes, self.db_codes, self.candidates)
+        return hamming.rescore(continuous, self.db_codes, near.indices, self.k)
+
+    def captured(self, example: Tensor) -> "CapturedSearch":
+        """The same for batches of one shape as a CUDA graph, which starts with a single call.
+
+        Args:
+            example: A batch on the GPU; later ones have its shape and dtype.
+
+        Raises:
+            DistillError: `example` is not on a GPU.
+        """
+        if not example.is_cuda:
+            raise DistillError(
+                f"example: expected a batch on a GPU, got one on {example.device}; "
+                "without a GPU call the search itself"
+            )
+        return CapturedSearch(self, example)
+
+
+class CapturedSearch:
+    """A `CodeSearch` recorded as a CUDA graph; see `CodeSearch.captured`."""
+
+    def __init__(self, search: CodeSearch, example: Tensor) -> None:
+        self._batch = example.clone()
+        # Kernels are compiled and libraries initialised before anything is recorded, on a stream
+        # other than the default one, as torch asks for.
+        side = torch.cuda.Stream(example.device)
+        side.wait_stream(torch.cuda.current_stream(example.device))
+        with torch.cuda.stream(side):
+            search(self._batch)
+        torch.cuda.current_stream(example.device).wait_stream(side)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._result = search(self._batch)
+
+    def __call__(self, batch: Tensor) -> hamming.TopK | hamming.Rescored:
+        """As `CodeSearch`; the tensors returned are overwritten by the next call."""
+        if batch.shape != self._batch.shape or batch.dtype != self._batch.dtype:
+            raise DistillError(
+                f"batch: expected {tuple(self._batch.shape)} {self._batch.dtype} as captured, got "
+                f"{tuple(batch.shape)} {batch.dtype}; capture a search for this shape"
+            )
+        self._batch.copy_(batch)
+        self._graph.replay()
+        return self._result
+
+
 class Retriever:
     """Encodes queries as a run encoded its items, and finds the nearest of all items exactly.
 
@@ -40,6 +135,7 @@ class Retriever:
         encoder: The frozen encoder of the run.
         heads: "image" and "text" -> the run's hash head.
         codes: "image" and "text" -> (n_items, n_bytes) uint8, packed, row i being item i.
+        device: Where queries are encoded and searched: "cpu", or "cuda", whose codes are a copy.
     """
 
     def __init__(
@@ -48,20 +144,30 @@ class Retriever:
         encoder: Encoder,
         heads: Mapping[str, nn.Module],
         codes: Mapping[str, NDArray[np.uint8]],
+        device: str = "cpu",
     ) -> None:
         self.dataset = dataset
         self.codes = codes
         self._encoder = encoder
-        self._heads = heads
+        self._heads = {name: head.to(device) for name, head in heads.items()}
+        self._db_codes = {name: _tensor(rows).to(device) for name, rows in codes.items()}
 
     @classmethod
-    def load(cls, run: str | Path) -> "Retriever":
+    def load(cls, run: str | Path, *, device: str = "cpu") -> "Retriever":
         """Load what a run folder names; the encoder's weights wait for the first query.
+
+        Args:
+            run: A run folder.
+            device: "cpu", or "cuda" for encoding and searching on a GPU.
 
         Raises:
             DistillError: The run is missing or incomplete, or its data or encoder are, or the
                 data are no longer those that were encoded.
         """
+        if device != "cpu" and not torch.cuda.is_available():
+            raise DistillError(
+                f"device: expected cpu where torch finds no GPU, got {device}; leave it out"
+            )
         loaded = load_run(run)
         dataset = data.load(**asdict(loaded.config.data))
         loaded.check_dataset(dataset)
@@ -72,8 +178,8 @@ class Retriever:
                     f"codes: expected {len(dataset)} {name} codes as there are items in "
                     f"{dataset.name}, got {len(rows)}; encode the run's dataset anew"
                 )
-        encoder = load_encoder(loaded.config.encoder)
-        return cls(dataset, encoder, build_heads(*loaded.weights()), codes)
+        encoder = load_encoder(loaded.config.encoder, device)
+        return cls(dataset, encoder, build_heads(*loaded.weights()), codes, device)
 
     def search_text(self, text: str, k: int = 10, *, against: Modality = "image") -> list[Hit]:
         """Return the k items whose image (or text) lies nearest to a text.
@@ -122,13 +228,22 @@ class Retriever:
             raise DistillError(f"k: expected 1..{len(self.dataset)} items, got {k}; change it")
 
     def _search(self, modality: Modality, features: Tensor, k: int, against: str) -> list[Hit]:
-        query = hamming.pack(head_output(self._heads[modality], features).numpy())
-        found = hamming.topk(query[0], np.asarray(self.codes[against]), k)
-        pairs = zip(found.indices.tolist(), found.distances.tolist(), strict=True)
+        def encode(batch: Tensor) -> Tensor:
+            return head_output(self._heads[modality], batch)
+
+        found = CodeSearch(encode, self._db_codes[against], k)(features)
+        pairs = zip(found.indices[0].tolist(), found.distances[0].tolist(), strict=True)
         return [
             Hit(row, distance, self.dataset.texts[row], self.dataset.image_name(row))
             for row, distance in pairs
         ]
+
+
+def _tensor(codes: NDArray[np.uint8]) -> Tensor:
+    """Codes as a tensor that shares their memory, which nobody writes: a file may be behind it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.asarray(codes))
 
 
 def open_image(path: Path) -> Image.Image:

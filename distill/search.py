@@ -40,6 +40,8 @@ class Search:
     """Search the items' images or their texts."""
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10
     """Number of hits."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where to encode and search; cuda needs a GPU and CuPy (hamming-kd[cuda12] or [cuda13])."""
     out: Annotated[
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None
@@ -65,7 +67,7 @@ def search(options: Search) -> Path:
     # A wrong picture should not wait for the run to load.
     picture = open_image(options.image) if options.image else None
     title = _shown(options.image.name) if options.image else str(options.text)
-    retriever = Retriever.load(options.run)
+    retriever = Retriever.load(options.run, device=options.device)
     console = Console(emoji=False)
     with Console(stderr=True).status("Searching"):
         if picture:

@@ -1,12 +1,15 @@
 """Arrays of other libraries: what comes in is viewed without a copy, and results go out in kind.
 
 torch is never imported here: a torch tensor can only be passed by someone who has imported it, so
-it is looked up in `sys.modules`. `import hamming` needs NumPy alone.
+it is looked up in `sys.modules`. CuPy is imported when an array on a GPU comes. `import hamming`
+needs NumPy alone.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -14,13 +17,13 @@ import numpy as np
 from . import checks
 
 Result = TypeVar("Result", bound=tuple[Any, ...])
-Kind = Literal["numpy", "torch"]
+Kind = Literal["numpy", "torch", "cupy"]
 
 _CPU_DLPACK_TYPES = (1, 3)  # kDLCPU and kDLCUDAHost: memory this process can read
 
 
-class Host(NamedTuple):
-    """A host array as NumPy sees it, and the kind its results should have."""
+class View(NamedTuple):
+    """An array as NumPy sees it, or CuPy if it lies on a GPU, and the kind of its results."""
 
     array: np.ndarray
     kind: Kind
@@ -48,6 +51,12 @@ def device_of(x: Any, name: str) -> str:
     )
 
 
+def lies_on(x: Any, device: str) -> bool:
+    """Whether `x` is an array on that device; numbers and lists lie on none."""
+    is_array = hasattr(x, "__dlpack_device__")
+    return is_array and device_of(x, "threshold") == device
+
+
 def common_device(named: dict[str, Any]) -> str:
     """The one device of all arguments.
 
@@ -66,14 +75,80 @@ def common_device(named: dict[str, Any]) -> str:
     return first
 
 
-def host(x: Any, name: str) -> Host:
+def view(x: Any, name: str) -> View:
+    """An array without a copy; on the host bfloat16 and half become float32.
+
+    Gradients are ignored. The array may be read-only or strided. On a GPU, which NumPy and CuPy
+    have no bfloat16 for, bfloat16 comes as uint16: `element` tells.
+    """
+    return host(x, name) if device_of(x, name) == "cpu" else _on_gpu(x, name)
+
+
+def element(x: Any, array: np.ndarray) -> str:
+    """The dtype that the items of `array`, the view of `x`, stand for."""
+    is_bfloat16 = str(getattr(x, "dtype", "")) == "torch.bfloat16" and array.dtype == np.uint16
+    return "bfloat16" if is_bfloat16 else str(array.dtype)
+
+
+def _on_gpu(x: Any, name: str) -> View:
+    try:
+        import cupy
+    except ImportError as error:
+        raise ValueError(
+            f"{name}: expected an array in host memory where CuPy is not installed, got one on "
+            f"{device_of(x, name)} ({error}); install hamming-kd[cuda12] or [cuda13], or move it"
+        ) from None
+    if isinstance(x, cupy.ndarray):
+        return View(x, "cupy")
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(x, torch.Tensor):
+        return View(cupy.from_dlpack(x), "cupy")
+    plain = x.detach().resolve_conj().resolve_neg()
+    if plain.dtype == torch.bool:
+        return View(cupy.from_dlpack(plain.view(torch.uint8)).view(np.bool_), "torch")
+    if plain.dtype == torch.bfloat16:
+        return View(cupy.from_dlpack(plain.view(torch.int16)).view(np.uint16), "torch")
+    return View(cupy.from_dlpack(plain), "torch")
+
+
+@contextmanager
+def placed(x: Any, name: str) -> Iterator[None]:
+    """The device of `x`, and its library's current stream and allocator, for what CuPy does inside.
+
+    Results and scratch memory of a call on torch tensors are torch's, which is what makes calls
+    safe inside its CUDA graphs and beside its other streams.
+    """
+    device = device_of(x, name)
+    if device == "cpu":
+        yield
+        return
+    import cupy
+
+    index = int(device.partition(":")[2] or 0)
+    torch = sys.modules.get("torch")
+    with cupy.cuda.Device(index):
+        if torch is None or not isinstance(x, torch.Tensor):
+            yield
+            return
+
+        def allocate(n_bytes: int) -> Any:
+            memory = torch.empty(max(n_bytes, 1), dtype=torch.uint8, device=x.device)
+            owned = cupy.cuda.UnownedMemory(memory.data_ptr(), n_bytes, memory, index)
+            return cupy.cuda.MemoryPointer(owned, 0)
+
+        stream = torch.cuda.current_stream(x.device).cuda_stream
+        with cupy.cuda.ExternalStream(stream, index), cupy.cuda.using_allocator(allocate):
+            yield
+
+
+def host(x: Any, name: str) -> View:
     """A view of host memory as a NumPy array; bfloat16 and half become float32.
 
     Gradients are ignored. The array may be read-only or strided.
     """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
-        return Host(_from_torch(x, name, torch), "torch")
+        return View(_from_torch(x, name, torch), "torch")
     if isinstance(x, np.ndarray):
         array = x
     else:
@@ -88,7 +163,7 @@ def host(x: Any, name: str) -> Host:
         array = array.astype(np.float32)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    return Host(array, "numpy")
+    return View(array, "numpy")
 
 
 def _from_dlpack(x: Any, name: str, torch: Any) -> np.ndarray:
@@ -115,7 +190,7 @@ def _from_torch(x: Any, name: str, torch: Any) -> np.ndarray:
 
 
 class SearchArrays(NamedTuple):
-    """The checked arguments of a search, contiguous in host memory."""
+    """The checked arguments of a search, contiguous, where they lay."""
 
     queries: np.ndarray  # (n_queries, n_bytes)
     db: np.ndarray  # (n_codes, n_bytes)
@@ -137,30 +212,40 @@ def search_arrays(query_codes: Any, db_codes: Any, mask: Any = None) -> SearchAr
         TypeError: an argument is no array, or of a wrong dtype.
         ValueError: the shapes do not fit.
     """
-    queries, kind = host(query_codes, "query_codes")
-    db = host(db_codes, "db_codes").array
+    queries, kind = view(query_codes, "query_codes")
+    db = view(db_codes, "db_codes").array
     checks.queries_like(queries, db)
-    searchable = None if mask is None else contiguous(host(mask, "mask").array)
+    searchable = None if mask is None else contiguous(view(mask, "mask").array)
     if searchable is not None:
         checks.search_mask(searchable, len(db))
     rows = contiguous(queries.reshape(-1, db.shape[1]))
     return SearchArrays(rows, contiguous(db), searchable, queries.ndim == 1, kind)
 
 
+def module(array: np.ndarray) -> Any:
+    """NumPy, or CuPy for its own arrays."""
+    return np if isinstance(array, np.ndarray) else sys.modules["cupy"]
+
+
 def contiguous(array: np.ndarray) -> np.ndarray:
     """`array` itself when its rows are contiguous and its items aligned, else a copy that is."""
-    return np.require(array, requirements=("C", "A"))
+    xp = module(array)
+    copy: np.ndarray = (
+        np.require(array, requirements=("C", "A")) if xp is np else xp.ascontiguousarray(array)
+    )
+    return copy
 
 
 def like(kind: Kind, array: np.ndarray) -> Any:
     """`array` as the caller's kind of array, sharing memory."""
-    if kind == "torch":
-        return sys.modules["torch"].from_numpy(array)
-    return array
+    if kind != "torch":
+        return array
+    torch = sys.modules["torch"]
+    return torch.from_numpy(array) if module(array) is np else torch.from_dlpack(array)
 
 
 def result_like(kind: Kind, result: Result) -> Result:
     """The same named tuple with its arrays as the caller's kind."""
-    if kind == "numpy":
+    if kind != "torch":
         return result
     return type(result)(*(like(kind, array) for array in result))

@@ -9,7 +9,15 @@ from typing import Any, get_args
 
 import numpy as np
 
-from .layout import MAX_BITS, MAX_CODES, BitOrder, TopK, bytes_for
+from .layout import (
+    MAX_BITS,
+    MAX_CODES,
+    MAX_DEVICE_CANDIDATES,
+    MAX_DEVICE_K,
+    BitOrder,
+    TopK,
+    bytes_for,
+)
 
 UINT8 = np.dtype(np.uint8)
 MAX_THREADS = 4096  # more would only cost: results are the same at every count
@@ -85,8 +93,8 @@ def queries_like(query_codes: np.ndarray, db_codes: np.ndarray) -> None:
         )
 
 
-def top_k(k: Any, n_codes: int) -> int:
-    """`k` if 1 <= k <= n_codes."""
+def top_k(k: Any, n_codes: int, device: str = "cpu") -> int:
+    """`k` if 1 <= k <= n_codes, and the device's kernels can select so many."""
     number = integer(k, "k", least=1, remedy="ask for at least one neighbour")
     if n_codes == 0:
         raise ValueError(
@@ -95,6 +103,11 @@ def top_k(k: Any, n_codes: int) -> int:
     if number > n_codes:
         raise ValueError(
             f"k: expected at most the {n_codes} codes of the database, got {number}; lower k"
+        )
+    if device != "cpu" and number > MAX_DEVICE_K:
+        raise ValueError(
+            f"k: expected at most {MAX_DEVICE_K} on {device}, got {number}; "
+            "lower k or search on the CPU"
         )
     return number
 
@@ -164,6 +177,20 @@ def pack_threshold(threshold: np.ndarray, n_bits: int) -> None:
         raise ValueError("threshold: expected numbers, got NaN; remove the NaN")
 
 
+def device_threshold(threshold: np.ndarray, n_bits: int, compared: np.dtype) -> None:
+    """`threshold`, on a GPU, is one float per bit of float values; NaN is not looked for."""
+    if threshold.dtype.kind != "f" or compared.kind != "f":
+        raise TypeError(
+            f"threshold: expected floats for float values on a GPU, got dtype {threshold.dtype} "
+            f"for {compared}; pass a number or a host array"
+        )
+    if threshold.shape != (n_bits,):
+        raise ValueError(
+            f"threshold: expected a number or shape ({n_bits},), got {shape_text(threshold)}; "
+            "give one threshold per bit"
+        )
+
+
 def unpack_bits(n_bits: Any, n_bytes: int) -> int:
     """`n_bits` if it fits the bytes of a code; all their bits for None."""
     if n_bits is None:
@@ -218,8 +245,13 @@ def finite(values: np.ndarray, name: str) -> None:
         raise ValueError(f"{name}: expected finite values, got NaN or infinity; remove them")
 
 
-def rescore_k(k: Any, n_candidates: int) -> int:
-    """`k` if 1 <= k <= n_candidates."""
+def rescore_k(k: Any, n_candidates: int, device: str = "cpu") -> int:
+    """`k` if 1 <= k <= n_candidates, and the device's kernels can order so many."""
+    if device != "cpu" and n_candidates > MAX_DEVICE_CANDIDATES:
+        raise ValueError(
+            f"indices: expected at most {MAX_DEVICE_CANDIDATES} candidates a query on {device}, "
+            f"got {n_candidates}; re-score fewer"
+        )
     number = integer(k, "k", least=1, remedy="ask for at least one neighbour")
     if number > n_candidates:
         raise ValueError(

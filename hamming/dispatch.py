@@ -10,15 +10,19 @@ from contextvars import ContextVar
 
 from .backends.base import Backend
 from .backends.cpu import CPU_BACKENDS
+from .backends.cuda import CUDA
 from .backends.reference import REFERENCE
 
-BACKENDS: tuple[Backend, ...] = (*CPU_BACKENDS, REFERENCE)
+BACKENDS: tuple[Backend, ...] = (CUDA, *CPU_BACKENDS, REFERENCE)
 
 _forced: ContextVar[Backend | None] = ContextVar("hamming_backend", default=None)
 
 
 def backends() -> tuple[str, ...]:
-    """The names of the backends this machine can use, best first."""
+    """The names of the backends this machine can use, best first.
+
+    Looks for a GPU, which imports CuPy where it is installed.
+    """
     return tuple(backend.name for backend in BACKENDS if backend.missing is None)
 
 
@@ -62,12 +66,15 @@ def choose(device: str) -> Backend:
                 "choose another backend or move the arrays"
             )
         return forced
-    for backend in BACKENDS:
-        if backend.missing is None and backend.takes(device):
+    # What takes the arrays first: a search on the CPU must not look for a GPU.
+    fitting = [backend for backend in BACKENDS if backend.takes(device)]
+    for backend in fitting:
+        if backend.missing is None:
             return backend
+    reasons = "; ".join(f"{backend.name}: {backend.missing}" for backend in fitting)
     raise ValueError(
-        f"device: expected arrays in host memory, got {device}; "
-        "this version searches on the CPU only, so move the arrays with .cpu()"
+        f"device: expected arrays in host memory, got {device} ({reasons or 'no such backend'}); "
+        "move the arrays with .cpu()"
     )
 
 

@@ -32,6 +32,7 @@ def distance(query_codes: Any, db_codes: Any) -> Any:
         array([0, 4], dtype=int32)
     """
     backend = choose(arrays.search_device(query_codes, db_codes))
-    given = arrays.search_arrays(query_codes, db_codes)
-    result = backend.distance(given.queries, given.db, threads=checks.thread_count(None))
-    return arrays.like(given.kind, result[0] if given.single else result)
+    with arrays.placed(query_codes, "query_codes"):
+        given = arrays.search_arrays(query_codes, db_codes)
+        result = backend.distance(given.queries, given.db, threads=checks.thread_count(None))
+        return arrays.like(given.kind, result[0] if given.single else result)

@@ -14,6 +14,8 @@ BitOrder = Literal["big", "little"]
 
 MAX_BITS: Final = 2**24 - 8  # a candidate keeps its distance in 24 bits ...
 MAX_CODES: Final = 2**40  # ... and its index in 40
+MAX_DEVICE_K: Final = 2**20  # on a GPU; bounds the memory of one query
+MAX_DEVICE_CANDIDATES: Final = 2**24  # of a query re-scored there; a sort key keeps their place
 NO_INDEX: Final = -1
 NO_DISTANCE: Final = 2**31 - 1
 

@@ -19,16 +19,16 @@ def pack(
     """Packs values to codes: bit = `x > threshold`.
 
     The comparison is exact whatever the dtype of `x`: the threshold is rounded towards the values
-    it separates, never the values. Half and bfloat16 are widened to float32 first, strided arrays
-    copied; beside those and the result a call holds a few bytes a threshold, and 2 bytes a value
-    where a threshold is below all that an integer dtype can say.
+    it separates, never the values. On the host half and bfloat16 are widened to float32 first,
+    strided arrays copied; beside those and the result a call holds a few bytes a threshold.
 
     Args:
         x: `(..., n_bits)` bool, integer, float16, bfloat16, float32 or float64; gradients are
         ignored.
-        threshold: a number, or `(n_bits,)` one per bit.
+        threshold: a number, or `(n_bits,)` one per bit, which may lie on the GPU of a float `x`.
         bitorder: "big" puts the first bit highest in its byte (`numpy.packbits`), "little" lowest.
-        check_finite: whether a NaN raises; None = True on host arrays. Unchecked, NaN packs as 0.
+        check_finite: whether a NaN raises; None = True on host arrays and False on a GPU,
+        which would have to be waited for. Unchecked, NaN packs as 0.
 
     Returns:
         `(..., ceil(n_bits / 8)) uint8`, padding bits zero, of the kind of `x`.
@@ -41,24 +41,34 @@ def pack(
         >>> pack(np.array([[0.5, -1.0, 2.0, 0.0]]))
         array([[160]], dtype=uint8)
     """
-    backend = choose(arrays.device_of(x, "x"))
+    device = arrays.device_of(x, "x")
+    backend = choose(device)
     order, checked = checks.bit_order(bitorder), checks.finite_flag(check_finite)
-    values, kind = arrays.host(x, "x")
-    checks.packable(values)
-    n_bits = values.shape[-1]
-    limits = _threshold_array(threshold, n_bits)
-    rows = arrays.contiguous(values.reshape(-1, n_bits))
-    rows, native = _comparable(rows, limits)
-    check_nan = rows.dtype.kind == "f" and (checked is None or checked)
-    codes, nan_row = backend.pack(
-        rows, native, bitorder=order, check_nan=check_nan, threads=checks.thread_count(None)
-    )
-    if nan_row >= 0:
-        raise ValueError(
-            f"x: expected numbers, got NaN in row {nan_row}; "
-            "remove it, or pass check_finite=False to pack NaN as 0"
+    with arrays.placed(x, "x"):
+        values, kind = arrays.view(x, "x")
+        element = arrays.element(x, values)
+        checks.packable(values)
+        n_bits = values.shape[-1]
+        compared = np.dtype(np.float32 if element.endswith("float16") else values.dtype)
+        native, always = _thresholds(threshold, n_bits, compared, device)
+        codes, nan_row = backend.pack(
+            arrays.contiguous(values.reshape(-1, n_bits)).view(
+                np.uint8 if values.dtype.kind == "b" else values.dtype
+            ),
+            arrays.module(values).asarray(native),
+            element=element,
+            bitorder=order,
+            check_nan=compared.kind == "f" and (device == "cpu" if checked is None else checked),
+            threads=checks.thread_count(None),
         )
-    return arrays.like(kind, codes.reshape(*values.shape[:-1], codes.shape[1]))
+        if nan_row >= 0:
+            raise ValueError(
+                f"x: expected numbers, got NaN in row {nan_row}; "
+                "remove it, or pass check_finite=False to pack NaN as 0"
+            )
+        if always is not None:
+            codes |= arrays.module(values).asarray(np.packbits(always, bitorder=order))
+        return arrays.like(kind, codes.reshape(*values.shape[:-1], codes.shape[1]))
 
 
 def unpack(codes: Any, n_bits: int | None = None, *, bitorder: BitOrder = "big") -> Any:
@@ -80,14 +90,17 @@ def unpack(codes: Any, n_bits: int | None = None, *, bitorder: BitOrder = "big")
         >>> unpack(np.array([160], np.uint8), 4)
         array([1, 0, 1, 0], dtype=uint8)
     """
-    choose(arrays.device_of(codes, "codes"))
+    backend = choose(arrays.device_of(codes, "codes"))
     order = checks.bit_order(bitorder)
-    array, kind = arrays.host(codes, "codes")
-    checks.code_dtype(array, "codes")
-    if array.ndim == 0:
-        raise ValueError("codes: expected shape (..., n_bytes), got (); pass an array of codes")
-    count = checks.unpack_bits(n_bits, array.shape[-1])
-    return arrays.like(kind, np.unpackbits(array, axis=-1, count=count, bitorder=order))
+    with arrays.placed(codes, "codes"):
+        array, kind = arrays.view(codes, "codes")
+        checks.code_dtype(array, "codes")
+        if array.ndim == 0:
+            raise ValueError("codes: expected shape (..., n_bytes), got (); pass an array of codes")
+        count = checks.unpack_bits(n_bits, array.shape[-1])
+        rows = arrays.contiguous(array.reshape(-1, array.shape[-1]))
+        bits = backend.unpack(rows, count, bitorder=order)
+        return arrays.like(kind, bits.reshape(*array.shape[:-1], count))
 
 
 def _threshold_array(threshold: Any, n_bits: int) -> np.ndarray:
@@ -118,28 +131,43 @@ def _small(threshold: Any) -> Any:
     return near if int(near) <= threshold else math.nextafter(near, -math.inf)
 
 
-def _comparable(rows: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values and thresholds of one dtype whose `>` gives the exact comparison of the originals."""
-    if rows.dtype.kind == "f":
+def _thresholds(
+    threshold: Any, n_bits: int, compared: np.dtype, device: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Thresholds of the values' dtype whose `>` gives the exact comparison of the originals.
+
+    Beside them, where a threshold lies below all that an integer dtype can say: which bits are set
+    whatever the value.
+    """
+    if device != "cpu" and arrays.lies_on(threshold, device):
+        return _on_device(threshold, n_bits, compared), None
+    limits = _threshold_array(threshold, n_bits)
+    if compared.kind == "f":
         # The largest float not above the threshold separates the same floats. Long double holds
         # every float64 and every int64, so the test for "above" is exact.
         with np.errstate(over="ignore"):
-            native = limits.astype(rows.dtype)
+            native = limits.astype(compared)
             too_high = native.astype(np.longdouble) > limits.astype(np.longdouble)
-            below = np.nextafter(native, -np.inf, dtype=rows.dtype)
-        native = np.where(too_high, below, native)
-        return rows, np.ascontiguousarray(native)
-    if rows.dtype.kind == "b":
-        rows = rows.view(np.uint8)
-    # Integers: x > t is x > floor(t). A threshold below the range makes the bit 1 everywhere,
-    # which no integer threshold of the dtype can say.
-    info = np.iinfo(rows.dtype)
+            below = np.nextafter(native, -np.inf, dtype=compared)
+        return np.ascontiguousarray(np.where(too_high, below, native)), None
+    # Integers: x > t is x > floor(t).
+    info = np.iinfo(np.uint8 if compared.kind == "b" else compared)
     floors = [_floor(limit, info.min - 1, info.max) for limit in limits.tolist()]
-    if min(floors) >= info.min:
-        return rows, np.array(floors, rows.dtype)
+    native = np.array([max(floor, info.min) for floor in floors], info.dtype)
     always = np.array([floor < info.min for floor in floors])
-    clipped = np.array([max(floor, info.min) for floor in floors], rows.dtype)
-    return ((rows > clipped) | always).view(np.uint8), np.zeros(len(floors), np.uint8)
+    return native, always if always.any() else None
+
+
+def _on_device(threshold: Any, n_bits: int, compared: np.dtype) -> np.ndarray:
+    """Thresholds that lie on a GPU, for float values there: exact for floats up to 64 bits."""
+    limits = arrays.view(threshold, "threshold").array
+    checks.device_threshold(limits, n_bits, compared)
+    xp = arrays.module(limits)
+    wide = limits.astype(np.float64)
+    native = wide.astype(compared)
+    too_high = native.astype(np.float64) > wide
+    rounded: np.ndarray = xp.where(too_high, xp.nextafter(native, compared.type(-np.inf)), native)
+    return rounded
 
 
 def _floor(limit: float | int, least: int, most: int) -> int:

@@ -20,6 +20,9 @@ def radius_search(
     thread), and at most 64 MiB of hits; where those are more, the database is read a second time.
     Contiguous databases and masks in host memory are not copied; they must not change meanwhile.
 
+    On a GPU the database is read twice, and the call waits once, for the number of hits; beside the
+    result it holds 8 bytes a hit, 16 if a query has more than 2048.
+
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.
         db_codes: `(n_codes, n_bytes) uint8`.
@@ -42,13 +45,14 @@ def radius_search(
         array([1, 2])
     """
     backend = choose(arrays.search_device(query_codes, db_codes, mask))
-    given = arrays.search_arrays(query_codes, db_codes, mask)
-    limit = checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
-    result = backend.radius_search(
-        given.queries,
-        given.db,
-        min(limit, 8 * given.db.shape[1]),
-        mask=given.mask,
-        threads=checks.thread_count(threads),
-    )
-    return arrays.result_like(given.kind, result)
+    with arrays.placed(query_codes, "query_codes"):
+        given = arrays.search_arrays(query_codes, db_codes, mask)
+        limit = checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
+        result = backend.radius_search(
+            given.queries,
+            given.db,
+            min(limit, 8 * given.db.shape[1]),
+            mask=given.mask,
+            threads=checks.thread_count(threads),
+        )
+        return arrays.result_like(given.kind, result)

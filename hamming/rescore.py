@@ -21,13 +21,16 @@ def rescore(
     call holds at most 56 bytes a candidate and 24 a query component; a contiguous database in host
     memory is not copied.
 
+    On a GPU, which is not waited for, values are not looked at: a row that the database does not
+    have counts as no candidate, and infinite queries have scores without meaning.
+
     Args:
         queries: `(n_queries, n_bits)` float16, bfloat16, float32 or float64, or one query
             `(n_bits,)`; gradients are ignored.
         db_codes: `(n_codes, n_bytes) uint8`.
         indices: `(n_queries, m)` integer rows of the database, as `topk` returns them; -1 = no
         candidate.
-        k: 1..m.
+        k: 1..m; on a GPU m is at most 2**24.
         bitorder: as given to `pack`.
 
     Returns:
@@ -45,30 +48,39 @@ def rescore(
         Rescored(scores=array([2.5], dtype=float32), indices=array([1]))
     """
     named = {"queries": queries, "db_codes": db_codes, "indices": indices}
-    backend = choose(arrays.common_device(named))
+    device = arrays.common_device(named)
+    backend = choose(device)
     order = checks.bit_order(bitorder)
-    values, kind = arrays.host(queries, "queries")
-    db = arrays.contiguous(arrays.host(db_codes, "db_codes").array)
-    rows = arrays.host(indices, "indices").array
-    checks.rescore_shapes(values, db, rows)
-    count = checks.rescore_k(k, rows.shape[-1])
-    checks.candidates(rows, len(db))
-    checks.rescore_range(values)
+    with arrays.placed(queries, "queries"):
+        values, kind = arrays.view(queries, "queries")
+        db = arrays.contiguous(arrays.view(db_codes, "db_codes").array)
+        rows = arrays.view(indices, "indices").array
+        if arrays.element(queries, values) == "bfloat16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        checks.rescore_shapes(values, db, rows)
+        count = checks.rescore_k(k, rows.shape[-1], device)
+        if device == "cpu":  # elsewhere a look at the values would wait for the device
+            checks.candidates(rows, len(db))
+            checks.rescore_range(values)
+        result = backend.rescore(
+            _padded(values, db.shape[1]),
+            db,
+            arrays.contiguous(rows.reshape(-1, rows.shape[-1]).astype(np.int64, copy=False)),
+            count,
+            bitorder=order,
+            threads=checks.thread_count(None),
+        )
+        if values.ndim == 1:
+            result = Rescored(result.scores[0], result.indices[0])
+        return arrays.result_like(kind, result)
+
+
+def _padded(values: np.ndarray, n_bytes: int) -> np.ndarray:
+    """Queries as `(n_queries, 8 * n_bytes) float32`, zero in the padding."""
     n_bits = values.shape[-1]
     flat = values.reshape(-1, n_bits)
-    if values.dtype != np.float32 or n_bits % 8 != 0:
-        padded = np.zeros((len(flat), 8 * db.shape[1]), np.float32)
-        padded[:, :n_bits] = flat
-        flat = padded
-    candidates = rows.reshape(-1, rows.shape[-1]).astype(np.int64, copy=False)
-    result = backend.rescore(
-        arrays.contiguous(flat),
-        db,
-        arrays.contiguous(candidates),
-        count,
-        bitorder=order,
-        threads=checks.thread_count(None),
-    )
-    if values.ndim == 1:
-        result = Rescored(result.scores[0], result.indices[0])
-    return arrays.result_like(kind, result)
+    if values.dtype == np.float32 and n_bits % 8 == 0:
+        return arrays.contiguous(flat)
+    padded: np.ndarray = arrays.module(values).zeros((len(flat), 8 * n_bytes), np.float32)
+    padded[:, :n_bits] = flat
+    return padded

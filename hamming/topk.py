@@ -23,10 +23,14 @@ def topk(
     of the queries, 64 * n_bits bytes a thread (at least 160 KiB), and at most 64 MiB of candidates,
     or 16 * k bytes a thread where that is more. Ctrl-C is seen when the call returns.
 
+    On a GPU nothing is copied to the host and nothing waited for: the call starts its kernels on
+    the current stream of the library that `query_codes` come from, whose allocator gives at most
+    1 GiB beside the result.
+
     Args:
         query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`.
         db_codes: `(n_codes, n_bytes) uint8`.
-        k: 1..n_codes.
+        k: 1..n_codes; on a GPU at most 2**20.
         mask: `(n_codes,) bool`, True = searchable; None = all. With fewer than k searchable codes
             the tail is index -1, distance 2**31 - 1.
         threads: CPU threads; None = HAMMING_THREADS, else the CPUs this process may use.
@@ -44,18 +48,20 @@ def topk(
         >>> topk(np.array([0b0001], np.uint8), db, 2)
         TopK(distances=array([0, 1], dtype=int32), indices=array([1, 2]))
     """
-    backend = choose(arrays.search_device(query_codes, db_codes, mask))
-    given = arrays.search_arrays(query_codes, db_codes, mask)
-    result = backend.topk(
-        given.queries,
-        given.db,
-        checks.top_k(k, len(given.db)),
-        mask=given.mask,
-        threads=checks.thread_count(threads),
-    )
-    if given.single:
-        result = TopK(result.distances[0], result.indices[0])
-    return arrays.result_like(given.kind, result)
+    device = arrays.search_device(query_codes, db_codes, mask)
+    backend = choose(device)
+    with arrays.placed(query_codes, "query_codes"):
+        given = arrays.search_arrays(query_codes, db_codes, mask)
+        result = backend.topk(
+            given.queries,
+            given.db,
+            checks.top_k(k, len(given.db), device),
+            mask=given.mask,
+            threads=checks.thread_count(threads),
+        )
+        if given.single:
+            result = TopK(result.distances[0], result.indices[0])
+        return arrays.result_like(given.kind, result)
 
 
 def merge_topk(results: Sequence[TopK], k: int) -> TopK:
@@ -82,14 +88,18 @@ def merge_topk(results: Sequence[TopK], k: int) -> TopK:
     count = checks.integer(k, "k", least=1, remedy="ask for at least one neighbour")
     parts = [checks.shard_result(result) for result in checks.shard_results(results)]
     arrays.common_device({f"results[{i}]": x for i, part in enumerate(parts) for x in part})
-    kind = arrays.host(parts[0][0], "results").kind
-    hosts = [tuple(arrays.host(x, "results").array for x in part) for part in parts]
-    checks.merge_parts(hosts, count)
-    distances = np.concatenate([part[0] for part in hosts], axis=-1).astype(np.int32)
-    indices = np.concatenate([part[1] for part in hosts], axis=-1).astype(np.int64)
-    # Missing entries (index -1) have the largest distance, so the distance alone puts them last.
-    order = np.lexsort((indices, distances), axis=-1)[..., :count]
-    merged = TopK(
-        np.take_along_axis(distances, order, axis=-1), np.take_along_axis(indices, order, axis=-1)
-    )
-    return arrays.result_like(kind, merged)
+    with arrays.placed(parts[0][0], "results"):
+        kind = arrays.view(parts[0][0], "results").kind
+        views = [tuple(arrays.view(x, "results").array for x in part) for part in parts]
+        checks.merge_parts(views, count)
+        xp = arrays.module(views[0][0])
+        distances = xp.concatenate([part[0] for part in views], axis=-1).astype(np.int32)
+        indices = xp.concatenate([part[1] for part in views], axis=-1).astype(np.int64)
+        # Stable: the order by index decides between equal distances. Missing entries (index -1)
+        # have the largest distance, so the distance alone puts them last.
+        by_index = xp.argsort(indices, axis=-1, kind="stable")
+        nearest = xp.take_along_axis(distances, by_index, axis=-1)
+        by_distance = xp.argsort(nearest, axis=-1, kind="stable")
+        order = xp.take_along_axis(by_index, by_distance, axis=-1)[..., :count]
+        merged = TopK(*(xp.take_along_axis(x, order, axis=-1) for x in (distances, indices)))
+        return arrays.result_like(kind, merged)

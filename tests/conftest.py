@@ -1,4 +1,7 @@
-"""The `backend` fixture: every kernel test runs on every backend, and with shrunken tiles."""
+"""The `backend` fixture: every kernel test runs on every backend, and with shrunken tiles.
+
+Where there is a GPU, `pytest -m gpu` runs them all on it.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import hamming
 from hamming.backends.base import Backend
 from hamming.backends.cpu import CpuBackend
 from hamming.dispatch import BACKENDS
+from tests.hamming.hosted import HostedCuda
 
 hypothesis.settings.register_profile(
     "ci",
@@ -45,12 +49,18 @@ def shrunken(backend: CpuBackend, *, rows: bool) -> CpuBackend:
 
 
 NATIVE = [backend for backend in BACKENDS if isinstance(backend, CpuBackend)]
-VARIANTS: dict[str, Backend] = {backend.name: backend for backend in BACKENDS}
+HOST = [backend for backend in BACKENDS if backend.takes("cpu")]
+VARIANTS: dict[str, Backend] = {backend.name: backend for backend in HOST}
 VARIANTS |= {f"{backend.name}-tiles": shrunken(backend, rows=False) for backend in NATIVE}
 VARIANTS |= {f"{backend.name}-rows": shrunken(backend, rows=True) for backend in NATIVE}
 
 
-@pytest.fixture(params=list(VARIANTS))
+CUDA: Backend = HostedCuda()
+VARIANTS["cuda"] = CUDA
+PARAMS = [pytest.param(n, marks=pytest.mark.gpu if n == "cuda" else ()) for n in VARIANTS]
+
+
+@pytest.fixture(params=PARAMS)
 def backend(request: pytest.FixtureRequest) -> Iterator[str]:
     variant = VARIANTS[request.param]
     if variant.missing is not None:

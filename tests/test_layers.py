@@ -27,6 +27,17 @@ HAMMING = {
         "hamming.backends.base",
         "hamming._core",
     ],
+    "hamming.backends.cuda": [
+        "hamming.layout",
+        "hamming.arrays",
+        "hamming.backends.base",
+        "hamming.backends.cuda_*",
+    ],
+    "hamming.backends.cuda_plan": [],
+    "hamming.backends.cuda_search": ["hamming.backends.cuda_plan"],
+    "hamming.backends.cuda_values": ["hamming.backends.cuda_plan", "hamming.backends.cuda_search"],
+    "hamming.backends.cuda_compile": ["hamming.backends.cuda_plan"],
+    "hamming.backends.cuda_device": ["hamming.backends.cuda_plan", "hamming.backends.cuda_compile"],
     "hamming.backends.*": ["hamming.layout", "hamming.arrays", "hamming.backends.base"],
     "hamming.dispatch": ["hamming.backends.*"],
     "hamming.*": ["hamming.layout", "hamming.checks", "hamming.arrays", "hamming.dispatch"],
@@ -132,6 +143,16 @@ def test_native_includes(path: Path) -> None:
     if path.stem.startswith("isa_") or (path.suffix == ".hpp" and path.stem in below_isa):
         allowed = {"cstdint", "immintrin.h", "arm_neon.h"}
         assert {i for i in includes if "." not in i or i.endswith(".h")} <= allowed
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csrc/cuda").iterdir()), ids=lambda p: p.name)
+def test_device_includes(path: Path) -> None:
+    """Device code includes its own headers only; the emulation's stands behind a macro."""
+    includes = set(re.findall(r'#include [<"]([^>"]+)[>"]', path.read_text()))
+    if path.name == "ptx.cuh":
+        assert includes == {"emulated_ptx.hpp"}
+    else:
+        assert all(name.endswith(".cuh") for name in includes)
 
 
 def loaded_after(code: str) -> set[str]:

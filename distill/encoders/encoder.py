@@ -34,13 +34,15 @@ class Encoder:
 
     Args:
         config: model, weights.
+        device: where the model runs and features lie: "cpu", "cuda", ...
 
     Raises:
         DistillError: unknown model, missing package or missing weights.
     """
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: EncoderConfig, device: str = "cpu") -> None:
         self.source = find_source(config)
+        self.device = device
 
     @property
     def identity(self) -> str:
@@ -59,7 +61,8 @@ class Encoder:
         preprocess = self._towers.preprocess
 
         def forward(batch: list[Image.Image]) -> Tensor:
-            return self._towers.model.encode_image(torch.stack([preprocess(i) for i in batch]))
+            images = torch.stack([preprocess(i) for i in batch])
+            return self._towers.model.encode_image(images.to(self.device))
 
         return _in_batches(forward, images, done)
 
@@ -74,24 +77,24 @@ class Encoder:
         """
 
         def forward(batch: list[str]) -> Tensor:
-            return self._towers.model.encode_text(self._towers.tokenize(batch))
+            return self._towers.model.encode_text(self._towers.tokenize(batch).to(self.device))
 
         return _in_batches(forward, texts, done)
 
     @cached_property
     def _towers(self) -> "_Towers":
-        return _Towers(self.source)
+        return _Towers(self.source, self.device)
 
 
-def load_encoder(config: EncoderConfig) -> Encoder:
+def load_encoder(config: EncoderConfig, device: str = "cpu") -> Encoder:
     """The frozen encoder of a configuration (see `Encoder`)."""
-    return Encoder(config)
+    return Encoder(config, device)
 
 
 class _Towers:
     """The loaded model, in eval mode and without gradients, with its preprocessing."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, device: str) -> None:
         open_clip = import_open_clip()
         register(source.name)
         try:
@@ -109,7 +112,7 @@ class _Towers:
             raise DistillError(_cannot_load(source, error)) from error
         if source.trunk:
             _load_in_order(self.model.visual.trunk, source.trunk)
-        self.model.eval().requires_grad_(False)
+        self.model.eval().requires_grad_(False).to(device)
         self.model.visual.to(memory_format=torch.channels_last)  # convolutions run 3.6 x faster
         config = open_clip.transform.PreprocessCfg(**self.model.visual.preprocess_cfg)
         self.preprocess = open_clip.transform.image_transform_v2(config, is_train=False)

@@ -10,7 +10,10 @@ from ..layout import BitOrder, RadiusResult, Rescored, TopK
 
 
 class Backend(Protocol):
-    """Arguments are checked, contiguous host arrays; `threads` is at least 1."""
+    """Arguments are checked, contiguous arrays of NumPy, or of CuPy on a GPU; results are alike.
+
+    `threads` is at least 1.
+    """
 
     @property
     def name(self) -> str:
@@ -28,11 +31,18 @@ class Backend(Protocol):
         values: np.ndarray,
         thresholds: np.ndarray,
         *,
+        element: str,
         bitorder: BitOrder,
         check_nan: bool,
         threads: int,
     ) -> tuple[np.ndarray, int]:
-        """Codes of `values (n, n_bits)`, and the first row with a NaN or -1."""
+        """Codes of `values (n, n_bits)`, and the first row with a NaN or -1.
+
+        `element` is the values' dtype, which on a GPU may be "bfloat16", there uint16 in name.
+        """
+
+    def unpack(self, codes: np.ndarray, n_bits: int, *, bitorder: BitOrder) -> np.ndarray:
+        """`(n, n_bits) uint8` zeros and ones of `(n, n_bytes)` codes."""
 
     def distance(
         self, query_codes: np.ndarray, db_codes: np.ndarray, *, threads: int

@@ -38,6 +38,7 @@ class CpuBackend:
         values: np.ndarray,
         thresholds: np.ndarray,
         *,
+        element: str,
         bitorder: BitOrder,
         check_nan: bool,
         threads: int,
@@ -45,6 +46,9 @@ class CpuBackend:
         return _core.pack(
             self.name, self.tuning, threads, values, thresholds, bitorder == "big", check_nan
         )
+
+    def unpack(self, codes: np.ndarray, n_bits: int, *, bitorder: BitOrder) -> np.ndarray:
+        return np.unpackbits(codes, axis=1, count=n_bits, bitorder=bitorder)
 
     def distance(
         self, query_codes: np.ndarray, db_codes: np.ndarray, *, threads: int

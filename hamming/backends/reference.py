@@ -24,6 +24,7 @@ class ReferenceBackend:
         values: np.ndarray,
         thresholds: np.ndarray,
         *,
+        element: str,
         bitorder: BitOrder,
         check_nan: bool,
         threads: int,
@@ -31,6 +32,9 @@ class ReferenceBackend:
         nan_rows = np.flatnonzero(np.isnan(values).any(axis=1)) if check_nan else np.array([])
         codes = np.packbits(values > thresholds, axis=1, bitorder=bitorder)
         return codes, int(nan_rows[0]) if nan_rows.size else -1
+
+    def unpack(self, codes: np.ndarray, n_bits: int, *, bitorder: BitOrder) -> np.ndarray:
+        return np.unpackbits(codes, axis=1, count=n_bits, bitorder=bitorder)
 
     def distance(
         self, query_codes: np.ndarray, db_codes: np.ndarray, *, threads: int

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import hamming
-from bench import latency
+from bench import chain, latency
 from bench.suites import DEFAULT, SUITES, frame
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +34,7 @@ def test_the_command_from_another_folder(tmp_path: Path) -> None:
     promised = {"command", "started", "seconds", "threads", "backend", "machine", "load_average"}
     assert promised | {"other_processes_cpus", "ceilings", "rows"} == set(record)
     assert record["command"] == ["bench/latency.py", *TINY, "--out", "out.json"]
-    assert (record["threads"], record["backend"]) == (1, hamming.backends()[0])
+    assert (record["threads"], record["backend"]) == (1, latency.host_backends()[0])
     assert record["machine"]["environment"] == {"OMP_WAIT_POLICY": "PASSIVE"}
     assert record["ceilings"]["read"]["gb_per_s"] > 0
     single, batch = record["rows"]
@@ -86,7 +87,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 def test_wrong_use_is_one_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    known = ", ".join(hamming.backends())
+    known = ", ".join(latency.host_backends())
     sentence = refused(capsys, "--backend", "avx9")
     assert sentence.endswith(f"--backend: expected one of {known}, got 'avx9'")
     assert "--threads: expected a whole number of at least 1, got '0'" in refused(
@@ -149,3 +150,25 @@ def test_suites_are_chosen_by_name() -> None:
     assert jobs("--suite", "pack", "--suite", "mask", "--suite", "pack") == ["pack", "mask"]
     assert jobs("--suite", "all", "--quick") == list(SUITES)
     assert jobs("--shape", "64,10,1,1") == ["topk"]
+
+
+def test_a_chain_of_encoder_and_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = chain.Chain("RN50", 1, 16, 300, 3, 20)  # of 12 pixels: 12 bits
+    monkeypatch.setattr(chain, "QUICK", (tiny,))
+    monkeypatch.setattr(chain, "_encoder", lambda *_: (torch.nn.Flatten(), 2))
+    out = tmp_path / "chain.json"
+    assert latency.main(["--device", "cpu", "--seconds", "1", "--out", str(out)]) == 0
+    (row,) = json.loads(out.read_text())["rows"]
+    assert set(row["median_s"]) == {"encode", "search", "chain"}
+    share = row["median_s"]["search"] / (row["median_s"]["encode"] + row["median_s"]["search"])
+    assert row["search_share"] == pytest.approx(share)
+    assert "RN50, batch 1" in capsys.readouterr().out
+
+
+@pytest.mark.skipif("cuda" in hamming.backends(), reason="there is a GPU")
+def test_a_chain_without_a_gpu_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--device: expected cpu, as no GPU can be used here" in refused(
+        capsys, "--device", "cuda"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import hamming
+from bench import latency
 from bench.harness import Budget
 from bench.rivals import CannotRunError
 from bench.shapes import Shape
@@ -35,7 +35,7 @@ CASES = [(name, shape) for name, shapes in TINY.items() for shape in shapes]
 
 
 def run(suite: frame.Suite, shape: object) -> dict:
-    return frame.run(suite, shape, backend=hamming.backends()[0], threads=1, budget=BUDGET)
+    return frame.run(suite, shape, backend=latency.host_backends()[0], threads=1, budget=BUDGET)
 
 
 @pytest.mark.parametrize(("name", "shape"), CASES, ids=lambda value: str(value))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import hamming
+from bench import latency
 from bench.harness import Budget
 from bench.rivals import NUMPY, OURS, Rival
 from bench.shapes import Shape
@@ -27,13 +27,13 @@ def altered(name: str, change) -> Rival:
 
 def run(*rivals: Rival) -> dict:
     suite = replace(topk.SUITE, contenders=tuple(map(topk.searching, (OURS, *rivals))))
-    return frame.run(suite, SHAPE, backend=hamming.backends()[0], threads=1, budget=BUDGET)
+    return frame.run(suite, SHAPE, backend=latency.host_backends()[0], threads=1, budget=BUDGET)
 
 
 def test_a_row_has_every_timing_and_the_ratios() -> None:
     row = run(NUMPY)
     assert row["shape"]["n_codes"] == 400
-    assert row["backend"] == hamming.backends()[0]
+    assert row["backend"] == latency.host_backends()[0]
     for contender in row["contenders"].values():
         assert contender["agrees_in"] == frame.EXACT
         assert len(contender["wall_ns"]) == len(contender["cpu_ns"]) == contender["calls"] >= 2

@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import hamming
 from distill.checkpoint import load_run
-from distill.retriever import Hit, Retriever
+from distill.retriever import CodeSearch, Hit, Retriever
+from distill.types import DistillError
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +101,40 @@ def test_codes_of_another_dataset(run):
 def test_text_that_is_no_unicode(retriever):
     with pytest.raises(ValueError, match=r"^text: expected Unicode, got 'a.udcff' .+; [^\n]+$"):
         retriever.search_text("a\udcff")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there(tmp_path):
+    with pytest.raises(DistillError, match=r"^device: expected cpu where torch finds no GPU"):
+        Retriever.load(tmp_path, device="cuda")
+
+
+def chain_problem():
+    generator = torch.Generator().manual_seed(0)
+    database = torch.randn(500, 40, generator=generator)
+    batch = torch.randn(7, 12, generator=generator)
+    encode = torch.nn.Linear(12, 40)
+    return encode, database, batch
+
+
+def test_a_chain_is_its_steps():
+    encode, database, batch = chain_problem()
+    codes = hamming.pack(database)
+    continuous = encode(batch).detach()
+    found = CodeSearch(encode, codes, 5)(batch)
+    expected = hamming.topk(hamming.pack(continuous), codes, 5)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    near = hamming.topk(hamming.pack(continuous), codes, 30)
+    rescored = CodeSearch(encode, codes, 5, candidates=30)(batch)
+    expected = hamming.rescore(continuous, codes, near.indices, 5)
+    assert all(torch.equal(a, b) for a, b in zip(rescored, expected, strict=True))
+    assert all(isinstance(x, torch.Tensor) and not x.requires_grad for x in (*found, *rescored))
+
+
+def test_wrong_use_of_a_chain_is_one_sentence():
+    encode, database, batch = chain_problem()
+    codes = hamming.pack(database)
+    with pytest.raises(DistillError, match=r"^candidates: expected at least the 5 results asked"):
+        CodeSearch(encode, codes, 5, candidates=4)
+    with pytest.raises(DistillError, match=r"^example: expected a batch on a GPU, got one on cpu"):
+        CodeSearch(encode, codes, 5).captured(batch)

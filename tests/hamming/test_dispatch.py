@@ -50,7 +50,7 @@ def test_no_instruction_set_of_this_cpu_is_missing() -> None:
     ]
     if "popcnt" in flags or platform.machine() == "aarch64":
         expected.append("scalar")
-    assert list(hamming.backends()) == [*expected, "reference"]
+    assert [b for b in hamming.backends() if b != "cuda"] == [*expected, "reference"]
 
 
 def test_use_backend_is_undone_and_nests() -> None:
@@ -139,7 +139,7 @@ def test_a_call_after_a_fork() -> None:
     assert run(code).returncode == 0
 
 
-@pytest.mark.parametrize("name", hamming.backends())
+@pytest.mark.parametrize("name", [b for b in hamming.backends() if b != "cuda"])
 def test_every_backend_answers(name: str) -> None:
     with hamming.use_backend(name):
         assert hamming.topk(np.zeros(1, np.uint8), np.ones((1, 1), np.uint8), 1).distances[0] == 1

@@ -1,0 +1,253 @@
+// Hits by Hopper's asynchronous 1-bit matrix multiplies (sm_90a), for large batches. Two warpgroups
+// hold 64 queries each in registers and multiply them with tiles of 128 codes that a third one
+// brings to shared memory: d(x, y) = |x| + |y| - 2 popc(x & y). Nothing but two barriers a tile
+// binds the three, so that one warpgroup compares while the other multiplies.
+//
+// Tiles lie in the swizzled layout whose rows are a code's bytes in order, with the 16-byte chunks
+// exchanged by an exclusive or with bits of the row's number: neither the copies into it nor the
+// multiplies meet bank conflicts. HAMMING_WORDS: 1 to 32.
+#define HAMMING_WGMMA
+#include "codes.cuh"
+
+constexpr int kSteps = (kWords + 7) / 8;                           // multiplies of 256 bits
+constexpr int kPitch = kSteps == 1 ? 32 : kSteps == 2 ? 64 : 128;  // bytes of a code in a tile
+constexpr int kTile = 128;
+constexpr int kStages = 4;
+constexpr int kAhead = kStages - 1;  // tiles under way while one is completed
+constexpr int kQueriesOfGroup = 64;
+constexpr int kQueriesOfBlock = 2 * kQueriesOfGroup;
+constexpr int kGroupThreads = 128;
+constexpr int kThreads = 3 * kGroupThreads;
+constexpr i32 kNever = -(1 << 28);
+constexpr u64 kSwizzle = kPitch == 32 ? 3 : kPitch == 64 ? 2 : 1;  // the descriptor's code
+
+static_assert(kWords >= 1 && kWords <= 32, "at most 1024 bits");
+
+constexpr int kStageBytes = kTile * kPitch;
+// Swizzles exchange bits of the address, so tiles begin at multiples of their whole pattern.
+constexpr u32 kTileAlignment = 8 * kPitch;
+
+struct Shared {
+  u8* tiles;     // kStages x kStageBytes
+  i32* norms;    // kStages x kTile: bits set in each code
+  i32* terms;    // kStages x kTile: minus half of that; kNever where there is no code to find
+  u64* filled;   // kStages: the tile has come
+  u64* emptied;  // kStages: both warpgroups have done with it
+};
+
+HAMMING_DEVICE Shared shared_memory() {
+  u8* base = dynamic_shared();
+  const u32 past = shared_address(base) % kTileAlignment;
+  u8* tiles = base + (past == 0 ? 0 : kTileAlignment - past);
+  i32* norms = reinterpret_cast<i32*>(tiles + kStages * kStageBytes);
+  i32* terms = norms + kStages * kTile;
+  u64* barriers = reinterpret_cast<u64*>(terms + kStages * kTile);
+  return {tiles, norms, terms, barriers, barriers + kStages};
+}
+
+// Where byte `byte` of a code lies in a tile, from the tile's first.
+HAMMING_DEVICE int tile_offset(int code, int byte) {
+  constexpr int kChunks = kPitch / 16;
+  const int turned = code / (8 / kChunks) % kChunks;
+  return code * kPitch + 16 * (byte / 16 ^ turned) + byte % 16;
+}
+
+// Zeros what no copy reaches: bits past the end of a code.
+HAMMING_DEVICE void clear_padding(const Shared& shared, i64 n_bytes) {
+  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
+  for (int code = thread; code < kStages * kTile; code += kGroupThreads) {
+    u8* tile = shared.tiles + code / kTile * kStageBytes;
+    for (int byte = static_cast<int>(n_bytes); byte < kPitch; ++byte) {
+      tile[tile_offset(code % kTile, byte)] = 0;
+    }
+  }
+  fence_async_proxy();
+}
+
+// Starts the copies of a tile's rows, of which `count` exist.
+HAMMING_DEVICE void start_copies(const Search& search, u8* tile, i64 first, int count) {
+  constexpr int kBytes = kAlign >= 4 ? kAlign : 4;
+  const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
+  const int items = (static_cast<int>(search.n_bytes) + kBytes - 1) / kBytes;
+  for (int item = thread; item < count * items; item += kGroupThreads) {
+    const int code = item / items, byte = item % items * kBytes;
+    const u8* from = search.codes + (first + code) * search.n_bytes + byte;
+    u8* to = tile + tile_offset(code, byte);
+    if constexpr (kAlign >= 4) {
+      copy_async<kBytes>(to, from);
+    } else {
+      *reinterpret_cast<u32*>(to) = bytes_to_word(from, search.n_bytes - byte);
+    }
+  }
+  copy_async_commit();
+}
+
+// Once its copies have come: the norms of a tile's codes, of which thread i does the i-th.
+HAMMING_DEVICE void complete_tile(const Search& search, const Shared& shared, int stage,
+                                  i64 first) {
+  const int code = static_cast<int>(threadIdx.x) % kGroupThreads;
+  fence_async_proxy();
+  named_barrier(1, kGroupThreads);
+  const u8* tile = shared.tiles + stage * kStageBytes;
+  const i64 row = first + code;
+  const bool there = row < search.end && (search.mask == nullptr || search.mask[row] != 0);
+  i32 norm = 0;
+#pragma unroll
+  for (int byte = 0; byte < 32 * kSteps; byte += 16) {
+    const uint4 chunk = *reinterpret_cast<const uint4*>(tile + tile_offset(code, byte));
+    norm += __popc(chunk.x) + __popc(chunk.y) + __popc(chunk.z) + __popc(chunk.w);
+  }
+  shared.norms[stage * kTile + code] = norm;
+  shared.terms[stage * kTile + code] = there ? -(norm / 2) : kNever;
+  mbarrier_arrive(shared.filled + stage);
+}
+
+// The third warpgroup: tile after tile, kAhead of them under way.
+HAMMING_DEVICE void bring_tiles(const Search& search, const Shared& shared, i64 n_tiles) {
+  clear_padding(shared, search.n_bytes);
+  i64 mine = 0;  // tiles of this block so far
+  for (i64 tile = blockIdx.y; tile < n_tiles + kAhead * static_cast<i64>(gridDim.y);
+       tile += gridDim.y, ++mine) {
+    if (tile < n_tiles) {
+      const int stage = static_cast<int>(mine % kStages);
+      if (mine >= kStages) {
+        mbarrier_wait(shared.emptied + stage, static_cast<u32>(mine / kStages - 1) & 1);
+      }
+      const i64 first = search.begin + tile * kTile;
+      const i64 left = search.end - first;
+      start_copies(search, shared.tiles + stage * kStageBytes, first,
+                   static_cast<int>(left < kTile ? left : kTile));
+    } else {
+      copy_async_commit();  // groups are counted
+    }
+    if (mine < kAhead) continue;
+    copy_async_wait<kAhead>();
+    const i64 done = tile - kAhead * static_cast<i64>(gridDim.y);
+    if (done < n_tiles) {
+      complete_tile(search, shared, static_cast<int>((mine - kAhead) % kStages),
+                    search.begin + done * kTile);
+    }
+  }
+}
+
+// No-swizzle offsets are ignored with a swizzle; eight codes are one pattern.
+HAMMING_DEVICE u64 descriptor(const u8* tile) {
+  return static_cast<u64>((shared_address(tile) & 0x3ffff) >> 4) | u64{1} << 16 |
+         static_cast<u64>(8 * kPitch / 16) << 32 | kSwizzle << 62;
+}
+
+// What a thread knows of its two queries, rows g and g + 8 of its warp's 16.
+struct Queries {
+  u32 words[kSteps][4];
+  i32 norms[2];
+  i32 limits[2];
+  i32 least[2];  // a product plus the code's term that may be a hit
+};
+
+HAMMING_DEVICE Queries load_queries(const Search& search, int first) {
+  const int g = lane_id() / 4, t = lane_id() % 4;
+  Queries queries;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int query = first + g + 8 * half;
+    const bool there = query < search.n_queries;
+    const u32* row = search.queries + static_cast<i64>(there ? query : 0) * search.n_words;
+    u32 bits = 0;
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int word = 8 * step + t + 4 * i;
+        const u32 value = there && word < kWords ? row[word] : 0;
+        queries.words[step][half + 2 * i] = value;
+        bits += __popc(value);
+      }
+    }
+    bits += __shfl_xor_sync(kWarp, bits, 1);
+    bits += __shfl_xor_sync(kWarp, bits, 2);
+    queries.norms[half] = static_cast<i32>(bits);
+    queries.limits[half] = there ? static_cast<i32>(search.limits[query]) : 0;
+    // d < limit where 2 popc >= |y| + (|x| - limit + 1): of the halves, |y|'s down and the other
+    // up.
+    const i32 rest = queries.norms[half] - queries.limits[half] + 1;
+    queries.least[half] = queries.limits[half] == 0 ? -kNever : (rest + 1) >> 1;
+  }
+  return queries;
+}
+
+// Register i of the accumulators is of query g + 8 (i / 2 % 2) and of code 8 (i / 4) + 2 t + i % 2.
+HAMMING_DEVICE void offer(const Search& search, const Queries& queries, const i32 (&products)[64],
+                          const i32* norms, const i32* terms, int first_query, i64 first_row) {
+  const int g = lane_id() / 4, t = lane_id() % 4;
+#pragma unroll
+  for (int i = 0; i < 64; ++i) {
+    const int half = i / 2 % 2, code = 8 * (i / 4) + 2 * t + i % 2;
+    const i32 distance = queries.norms[half] + norms[code] - 2 * products[i];
+    if (distance < queries.limits[half] && terms[code] != kNever) {
+      append(search, first_query + g + 8 * half, static_cast<u32>(distance), first_row + code);
+    }
+  }
+}
+
+HAMMING_DEVICE void compare_tiles(const Search& search, const Shared& shared, i64 n_tiles) {
+  const int group = static_cast<int>(threadIdx.x) / kGroupThreads;
+  const int warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
+  const int t = lane_id() % 4;
+  const int first_query =
+      static_cast<int>(blockIdx.x) * kQueriesOfBlock + group * kQueriesOfGroup + 16 * warp;
+  const Queries queries = load_queries(search, first_query);
+  i64 mine = 0;
+  for (i64 tile = blockIdx.y; tile < n_tiles; tile += gridDim.y, ++mine) {
+    const int stage = static_cast<int>(mine % kStages);
+    mbarrier_wait(shared.filled + stage, static_cast<u32>(mine / kStages) & 1);
+    const u64 codes = descriptor(shared.tiles + stage * kStageBytes);
+    i32 products[64];
+    hold(products);
+    wgmma_fence();
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) {
+      wgmma_and_popc(products, queries.words[step], codes + 2 * step, step > 0);
+    }
+    wgmma_commit();
+    wgmma_wait<0>();
+    hold(products);
+
+    const i32* terms = shared.terms + stage * kTile;
+    // One instruction a pair, which adds and compares, in four chains.
+    i32 best[4] = {kNever, kNever, kNever, kNever};
+#pragma unroll
+    for (int i = 0; i < 64; i += 4) {
+      const int2 pair = *reinterpret_cast<const int2*>(terms + 2 * i + 2 * t);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        best[j] = max(best[j], products[i + j] + (j % 2 == 0 ? pair.x : pair.y));
+      }
+    }
+    const bool near =
+        max(best[0], best[1]) >= queries.least[0] || max(best[2], best[3]) >= queries.least[1];
+    if (__any_sync(kWarp, near)) {
+      offer(search, queries, products, shared.norms + stage * kTile, terms, first_query,
+            search.begin + tile * kTile);
+    }
+    mbarrier_arrive(shared.emptied + stage);
+  }
+}
+
+// blockIdx.x: 128 queries; blockIdx.y: every gridDim.y-th tile. Blocks that are neighbours in x
+// read the same codes at about the same time.
+extern "C" __global__ void __launch_bounds__(kThreads, 1) scan_wgmma(const Search search) {
+  const Shared shared = shared_memory();
+  if (threadIdx.x == 0) {
+    for (int stage = 0; stage < kStages; ++stage) {
+      mbarrier_init(shared.filled + stage, kGroupThreads);
+      mbarrier_init(shared.emptied + stage, 2 * kGroupThreads);
+    }
+  }
+  __syncthreads();
+  const i64 n_tiles = (search.end - search.begin + kTile - 1) / kTile;
+  if (threadIdx.x < 2 * kGroupThreads) {
+    compare_tiles(search, shared, n_tiles);
+  } else {
+    bring_tiles(search, shared, n_tiles);
+  }
+}

@@ -1,0 +1,126 @@
+"""Kernels from csrc/cuda as cubins: compiled by NVRTC when first needed, kept in CuPy's cache.
+
+A cubin is loaded from a file, because CuPy compiles for sm_90 where wgmma needs sm_90a, and has no
+documented way to say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import tempfile
+from importlib import resources
+from pathlib import Path
+
+from .cuda_plan import Kernel
+
+FOLDER = "cuda"  # of the package, where the build installs csrc/cuda
+OPTIONS = ("--std=c++17",)
+OLDEST = (7, 5)
+
+
+@functools.cache
+def source(file: str) -> str:
+    """A file of csrc/cuda with its own headers in place of their includes."""
+    text = (resources.files("hamming") / FOLDER / file).read_text()
+    seen: set[str] = set()
+
+    def expand(text: str) -> str:
+        return re.sub(r'^#include "(\w+\.cuh)"$', lambda m: header(m[1]), text, flags=re.M)
+
+    def header(name: str) -> str:
+        if name in seen:
+            return ""
+        seen.add(name)
+        body = (resources.files("hamming") / FOLDER / name).read_text()
+        return expand(body.replace("#pragma once\n", ""))
+
+    return expand(text)
+
+
+def architecture(capability: tuple[int, int]) -> str:
+    """What NVRTC calls a device; Hopper's own instructions need the "a".
+
+    Raises:
+        RuntimeError: the device is too old for the kernels.
+    """
+    major, minor = capability
+    if capability < OLDEST:
+        raise RuntimeError(
+            f"device: expected compute capability {OLDEST[0]}.{OLDEST[1]} or later, got "
+            f"{major}.{minor}; search on the CPU"
+        )
+    return f"sm_{major}{minor}{'a' if capability == (9, 0) else ''}"
+
+
+def compile_cubin(kernel: Kernel, arch: str) -> bytes:
+    """Machine code of one kernel's file for one architecture; see `compiled`."""
+    return compiled(kernel, arch)[0]
+
+
+def compiled(kernel: Kernel, arch: str) -> tuple[bytes, str]:
+    """Machine code of a kernel's file for an architecture, and what NVRTC said; needs no GPU.
+
+    Raises:
+        RuntimeError: NVRTC is missing, does not know the architecture, or refuses the source.
+    """
+    from cupy.cuda import nvrtc
+
+    number = int(re.sub(r"\D", "", arch))
+    if number not in nvrtc.getSupportedArchs():
+        raise RuntimeError(
+            f"device: expected an architecture that NVRTC {_version()} knows, got {arch}; "
+            "install the CuPy of a later CUDA release"
+        )
+    defines = [f"-D{name}={value}" for name, value in kernel.defines]
+    options = (f"--gpu-architecture={arch}", *OPTIONS, *defines)
+    program = nvrtc.createProgram(source(kernel.file), kernel.file, (), ())
+    try:
+        nvrtc.compileProgram(program, options)
+        cubin: bytes = nvrtc.getCUBIN(program)
+        log: str = nvrtc.getProgramLog(program)
+    except nvrtc.NVRTCError as error:
+        log = nvrtc.getProgramLog(program)
+        raise RuntimeError(
+            f"{kernel.file}: expected NVRTC {_version()} to compile it for {arch}, got {error}; "
+            f"report this with its log:\n{log}"
+        ) from None
+    finally:
+        nvrtc.destroyProgram(program)
+    return cubin + b"\0", log  # CuPy takes the last byte for the end of a string
+
+
+def cubin_path(kernel: Kernel, arch: str) -> Path:
+    """The compiled file of a kernel, compiled now if no process has done so before."""
+    parts = (source(kernel.file), *map(str, kernel.defines), arch, *OPTIONS, _version())
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    folder = os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache"
+    path = Path(folder) / f"hamming-{Path(kernel.file).stem}-{digest}.cubin"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, compile_cubin(kernel, arch))
+    return path
+
+
+def _version() -> str:
+    from cupy.cuda import nvrtc
+
+    return ".".join(map(str, nvrtc.getVersion()))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, whoever else writes the same."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.stem)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(name).unlink()
+        raise

@@ -1,0 +1,284 @@
+"""How a search is laid out on a GPU: which kernel, for how many queries, over which segments.
+
+Pure functions of the shape and of facts about the device, tested without one. Every constant says
+where it comes from: "assumed" ones follow from the design's arithmetic and wait for a measurement
+on a card (`bench/gpu.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+Variant = Literal["popc", "mma", "wgmma"]
+
+SORT_TILE = 2048  # kSortTile of sort.cu
+# Rows of a segment: histograms count in 32 bits, and one distance floods one segment only.
+MAX_SEGMENT = 2**31
+# Segments and chunks begin at multiples of so many rows, so that loads of 16 bytes stay aligned.
+ROW_UNIT = 2048
+
+
+class Kernel(NamedTuple):
+    """One compiled kernel: a file of csrc/cuda, its entry, and what is defined for it."""
+
+    file: str
+    entry: str
+    defines: tuple[tuple[str, int], ...] = ()
+    block: int = 256
+    shared: int = 0  # bytes of dynamic shared memory
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan needs to know of a device.
+
+    Attributes:
+        capability: compute capability, (9, 0) for Hopper.
+        n_sms: streaming multiprocessors.
+    """
+
+    capability: tuple[int, int]
+    n_sms: int
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Sizes that decide speed and memory, never results. Tests shrink them.
+
+    Attributes:
+        mma_queries: from so many queries on, multiply. Assumed: at 3 population counts keep up with
+            memory at every width (16 a clock and multiprocessor).
+        wgmma_queries: from so many on, Hopper's asynchronous multiplies. Assumed: below it half of
+            a block's 128 queries would be empty.
+        workspace_bytes: of one call, beside its result; queries are taken in parts. Assumed.
+        hits_per_k: room for hits, in k. Assumed: segments that grow by `growth` find less than
+            growth * k hits in any order but the worst, and half of the room is theirs.
+        least_hits: the least room for a query's hits. Assumed.
+        sample_codes: codes of the sample that sets the first limit, at least; 64 k if that is more.
+            Assumed: 2^18 codes are 0.26 % of 1e8.
+        growth: rows of a segment, in rows before it. Assumed.
+        tie_chunks: chunks a flooded segment is cut into. Assumed.
+        blocks_per_sm: blocks of 256 threads that share the tiles. Assumed: several times the five
+            that fit beside each other, so that the last ones are short.
+    """
+
+    mma_queries: int = 4
+    wgmma_queries: int = 129
+    workspace_bytes: int = 2**30
+    hits_per_k: int = 32
+    least_hits: int = 4096
+    sample_codes: int = 2**18
+    growth: int = 8
+    tie_chunks: int = 512
+    blocks_per_sm: int = 32
+
+
+TUNING = Tuning()
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A search: `alignment` divides the bytes of a row and the database's address."""
+
+    n_queries: int
+    n_codes: int
+    n_bytes: int
+    alignment: int
+
+    @property
+    def n_words(self) -> int:
+        """32-bit words a code."""
+        return (self.n_bytes + 3) // 4
+
+    @property
+    def n_distances(self) -> int:
+        """Distances there can be, 0 included."""
+        return 8 * self.n_bytes + 1
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A kernel that looks for hits, and how many queries and codes one block of it takes."""
+
+    variant: Variant
+    kernel: Kernel
+    queries: int
+    codes: int
+
+
+@dataclass(frozen=True)
+class TopkPlan:
+    """The launches of a top-k search.
+
+    Attributes:
+        query_tile: queries that share the workspace; the others follow.
+        capacity: hits a query has room for.
+        n_runs: runs of `run_codes` codes that are sampled; 0 = no sample.
+        segments: consecutive row ranges; floods of one cannot happen while it ends within
+            `capacity`.
+    """
+
+    query_tile: int
+    capacity: int
+    n_runs: int
+    run_codes: int
+    segments: tuple[tuple[int, int], ...]
+
+
+def alignment_of(address: int, n_bytes: int) -> int:
+    """The largest power of two up to 16 that divides both."""
+    both = address | n_bytes | 16
+    return both & -both
+
+
+def scan_for(shape: Shape, facts: Facts, tuning: Tuning = TUNING) -> Scan:
+    """The kernel that suits a batch: see csrc/cuda/scan_*.cu."""
+    if shape.n_queries >= tuning.wgmma_queries and wgmma_runs(shape, facts):
+        return wgmma_scan(shape)
+    if shape.n_queries >= tuning.mma_queries and mma_runs(shape, facts):
+        return mma_scan(shape)
+    return popc_scan(shape, facts)
+
+
+def wgmma_runs(shape: Shape, facts: Facts) -> bool:
+    """Whether scan_wgmma takes the shape: Hopper alone has its instruction."""
+    return facts.capability == (9, 0) and shape.n_words <= 32
+
+
+def mma_runs(shape: Shape, facts: Facts) -> bool:
+    """Whether scan_mma takes the shape: native from sm_80 to sm_90, emulated by later ones."""
+    return (8, 0) <= facts.capability < (10, 0) and shape.n_words <= 64
+
+
+def popc_scan(shape: Shape, facts: Facts) -> Scan:
+    """Population counts: any width, any device."""
+    words, lanes = popc_words(shape)
+    held = max(1, words // lanes)
+    # Registers: a query's words in each of eight queries at most.
+    queries = max(1, min(8, 32 // held)) if words else 1
+    while queries > 1 and queries >= 2 * shape.n_queries:
+        queries //= 2
+    return Scan("popc", popc_kernel("scan_popc", shape, facts, queries), queries, ROW_UNIT)
+
+
+def popc_words(shape: Shape) -> tuple[int, int]:
+    """HAMMING_WORDS of the population-count kernels, and the lanes that split a code."""
+    words = shape.n_words
+    if shape.alignment == 16 and words % 4 == 0:
+        lanes = next(lanes for lanes in (8, 4, 2, 1) if words // 4 % lanes == 0)
+        if words // lanes <= 16:
+            return words, lanes
+    return (words, 1) if words <= 16 else (0, 1)
+
+
+def popc_kernel(entry: str, shape: Shape, facts: Facts, queries: int, shared: int = 0) -> Kernel:
+    """A kernel of scan_popc.cu or ties.cu."""
+    file = "ties.cu" if entry.endswith("_ties") else "scan_popc.cu"
+    defines = {
+        "HAMMING_WORDS": popc_words(shape)[0],
+        "HAMMING_ALIGN": _load_bytes(shape.alignment),
+        "HAMMING_QUERIES": queries,
+        # Consumer Ampere and Ada count half as many bits a clock as they compare. Assumed.
+        "HAMMING_CARRY_SAVE": int(facts.capability in ((7, 5), (8, 6), (8, 9), (12, 0))),
+    }
+    return Kernel(file, entry, tuple(defines.items()), shared=shared)
+
+
+def mma_scan(shape: Shape) -> Scan:
+    """1-bit multiplies of 8 to 64 queries with 16 codes."""
+    steps = (shape.n_words + 7) // 8
+    # Registers of eight queries: their words, the products and what is added to those; beside them
+    # the codes' words, twice.
+    columns = min(8, (104 - 8 * steps) // (2 * steps + 6), (shape.n_queries + 7) // 8)
+    defines = {
+        "HAMMING_WORDS": shape.n_words,
+        "HAMMING_ALIGN": _load_bytes(shape.alignment),
+        "HAMMING_QUERIES": 8 * max(1, columns),
+    }
+    kernel = Kernel("scan_mma.cu", "scan_mma", tuple(defines.items()))
+    return Scan("mma", kernel, 8 * max(1, columns), 128)
+
+
+def wgmma_scan(shape: Shape) -> Scan:
+    """Asynchronous 1-bit multiplies of 128 queries with tiles of 128 codes."""
+    steps = (shape.n_words + 7) // 8
+    pitch = {1: 32, 2: 64}.get(steps, 128)
+    defines = {
+        "HAMMING_WORDS": shape.n_words,
+        "HAMMING_ALIGN": _load_bytes(shape.alignment),
+    }
+    # Four tiles, their norms and terms, eight barriers, and up to a swizzle's pattern before them.
+    shared = 4 * (128 * pitch + 2 * 4 * 128) + 8 * 8 + 8 * pitch
+    kernel = Kernel("scan_wgmma.cu", "scan_wgmma", tuple(defines.items()), 384, shared)
+    return Scan("wgmma", kernel, 128, 128)
+
+
+def _load_bytes(alignment: int) -> int:
+    return alignment if alignment >= 4 else 1
+
+
+def scan_grid(
+    scan: Scan, n_queries: int, n_codes: int, facts: Facts, tuning: Tuning = TUNING
+) -> tuple[int, int]:
+    """Blocks: groups of queries by stripes of the codes.
+
+    Groups come first, so that those of one stripe run together and read it from memory once.
+    """
+    groups = -(-n_queries // scan.queries)
+    tiles = max(1, -(-n_codes // scan.codes))
+    if (
+        scan.variant == "wgmma"
+    ):  # one block fills a multiprocessor; 64 tiles hide its start. Assumed.
+        return groups, max(1, min(tiles, 65535, max(facts.n_sms // groups, tiles // 64)))
+    stripes = facts.n_sms * tuning.blocks_per_sm // groups
+    return groups, max(1, min(tiles, 65535, stripes))
+
+
+def topk_plan(shape: Shape, k: int, tuning: Tuning = TUNING) -> TopkPlan:
+    """Memory, sample and segments of a search for the k nearest."""
+    room = max(tuning.least_hits, tuning.hits_per_k * k, 4 * k)
+    capacity = min(room, max(shape.n_codes, k))
+    per_query = workspace_of_query(shape, k, capacity, tuning)
+    query_tile = max(1, min(shape.n_queries, tuning.workspace_bytes // per_query))
+    n_runs, run_codes = _sample(shape.n_codes, k, tuning)
+    first = capacity
+    if n_runs:
+        # In the sample, k codes in n_runs * run_codes lie within the limit; four times as many with
+        # those at the limit itself (distances are few), and half of the room is for them.
+        first = capacity * n_runs * run_codes // (8 * k)
+    return TopkPlan(
+        query_tile, capacity, n_runs, run_codes, _segments(shape.n_codes, first, tuning)
+    )
+
+
+def workspace_of_query(shape: Shape, k: int, capacity: int, tuning: Tuning = TUNING) -> int:
+    """Bytes of a query: hits, where merges move them, histogram, tie counts, words, numbers."""
+    merged = capacity if k > SORT_TILE else 0
+    return (
+        8 * (capacity + merged) + 4 * (shape.n_distances + tuning.tie_chunks + shape.n_words) + 48
+    )
+
+
+def _sample(n_codes: int, k: int, tuning: Tuning) -> tuple[int, int]:
+    """Runs and their codes: an eighth of the rows at most, and enough to hold k."""
+    wanted = max(tuning.sample_codes, 64 * k)
+    codes = min(wanted, n_codes // 8)
+    run_codes = max(64, codes // 256 // 64 * 64)
+    n_runs = codes // run_codes
+    return (n_runs, run_codes) if n_runs * run_codes >= 4 * k else (0, 0)
+
+
+def _segments(n_codes: int, first: int, tuning: Tuning) -> tuple[tuple[int, int], ...]:
+    bounds = [0]
+    while bounds[-1] < n_codes:
+        rows = first if bounds[-1] == 0 else tuning.growth * bounds[-1]
+        rows = max(ROW_UNIT, min(rows, MAX_SEGMENT) // ROW_UNIT * ROW_UNIT)
+        bounds.append(min(n_codes, bounds[-1] + rows))
+    return tuple(pairwise(bounds))
+
+
+def tie_chunk_codes(rows: int, tuning: Tuning = TUNING) -> int:
+    """Codes of a chunk of a flooded segment."""
+    return max(ROW_UNIT, -(-rows // tuning.tie_chunks // ROW_UNIT) * ROW_UNIT)
