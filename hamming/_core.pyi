@@ -6,6 +6,7 @@ class Tuning:
     block_bytes: int
     rows_queries: int
     work_per_thread: int
+    sampled_k: int
     def __init__(
         self,
         *,
@@ -14,6 +15,7 @@ class Tuning:
         block_bytes: int,
         rows_queries: int,
         work_per_thread: int,
+        sampled_k: int,
     ) -> None: ...
 
 def isas() -> list[tuple[str, bool]]: ...

@@ -44,6 +44,7 @@ def shrunken(backend: CpuBackend, *, rows: bool) -> CpuBackend:
         block_bytes=1,
         rows_queries=2**31 if rows else 0,
         work_per_thread=1,
+        sampled_k=1,
     )
     return dataclasses.replace(backend, tuning=tuning)
 

@@ -17,6 +17,7 @@ struct Tuning {
   std::int64_t block_bytes;      // candidate memory of one block of queries
   std::int64_t rows_queries;     // rows in place up to so many queries; -1 = the ISA's own choice
   std::int64_t work_per_thread;  // code comparisons times words below which a thread does not pay
+  std::int64_t sampled_k;        // the least k whose scans begin with a sample; 0 = none does
 };
 
 struct Options {

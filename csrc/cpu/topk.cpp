@@ -79,15 +79,15 @@ class Collectors {
 // orders. It costs a few percent on random rows, so only searches of a large k take it, where those
 // hits are what counts (64 bits, N=1e6, k=1000, descending: 3.0 times a random order's time
 // before).
-constexpr std::int64_t kSampledK = 64;
 constexpr std::int64_t kSampleOfK = 8;
 constexpr std::int64_t kRowsOfK = 64;
 constexpr std::int64_t kSampleRun = 4 * kBlock;
 
 void lower_limits(const Options& options, const Shard& shard, Collector* collectors) {
   const std::int64_t k = collectors->k, n_rows = shard.end - shard.begin;
-  if (k < kSampledK || n_rows < kRowsOfK * k) return;
-  const std::int64_t n_runs = kSampleOfK * k / kSampleRun;
+  const std::int64_t least_k = options.tuning.sampled_k;
+  if (least_k == 0 || k < least_k || n_rows < kRowsOfK * k) return;
+  const std::int64_t n_runs = std::max<std::int64_t>(1, kSampleOfK * k / kSampleRun);
   for (std::int64_t run = 0; run < n_runs; ++run) {
     Shard part = shard;
     part.begin = shard.begin + part_begin(n_rows, run, n_runs, kBlock);

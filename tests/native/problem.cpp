@@ -131,6 +131,7 @@ Problem::Problem(const std::uint8_t* data, std::size_t size) {
   tuning.block_bytes = in.one_of<std::int64_t>({1 << 26, 1, in.pair()});
   tuning.rows_queries = in.one_of<std::int64_t>({2, 0, std::int64_t{1} << 31});
   tuning.work_per_thread = in.one_of<std::int64_t>({1000000, 1, in.pair()});
+  tuning.sampled_k = tuning.buffer_extra == 0 ? 64 : 1;  // no draw: the corpus has none for it
   threads = in.one_of({1, 2, 3, 7});
 
   // Reads past the last row meet the guard unless the slack moves the rows to other addresses.
@@ -170,6 +171,7 @@ std::string Problem::describe() const {
   say("block_bytes", tuning.block_bytes);
   say("rows_queries", tuning.rows_queries);
   say("work_per_thread", tuning.work_per_thread);
+  say("sampled_k", tuning.sampled_k);
   say("threads", threads);
   say("element", static_cast<int>(element));
   say("n_bits", n_bits);
