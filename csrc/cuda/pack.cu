@@ -21,58 +21,17 @@ struct BFloat16 {
   u16 bits;
 };
 
-template <int kNumber>
-struct ElementOf;
-template <>
-struct ElementOf<0> {
-  using type = u8;
+template <int kNumber, class First, class... Rest>
+struct Nth {
+  using type = typename Nth<kNumber - 1, Rest...>::type;
 };
-template <>
-struct ElementOf<1> {
-  using type = signed char;
-};
-template <>
-struct ElementOf<2> {
-  using type = u16;
-};
-template <>
-struct ElementOf<3> {
-  using type = short;
-};
-template <>
-struct ElementOf<4> {
-  using type = u32;
-};
-template <>
-struct ElementOf<5> {
-  using type = i32;
-};
-template <>
-struct ElementOf<6> {
-  using type = u64;
-};
-template <>
-struct ElementOf<7> {
-  using type = i64;
-};
-template <>
-struct ElementOf<8> {
-  using type = float;
-};
-template <>
-struct ElementOf<9> {
-  using type = double;
-};
-template <>
-struct ElementOf<10> {
-  using type = Half;
-};
-template <>
-struct ElementOf<11> {
-  using type = BFloat16;
+template <class First, class... Rest>
+struct Nth<0, First, Rest...> {
+  using type = First;
 };
 
-using Element = ElementOf<kElement>::type;
+using Element = Nth<kElement, u8, signed char, u16, short, u32, i32, u64, i64, float, double, Half,
+                    BFloat16>::type;
 
 // Values are compared as what they are; halves as floats.
 HAMMING_DEVICE float comparable(Half value) { return half_to_float(value.bits); }

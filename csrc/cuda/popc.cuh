@@ -186,3 +186,20 @@ struct Step {
     return bits;
   }
 };
+
+// Calls visit(whether this thread answers, number of the query, distance, row) for every code of a
+// step and every query, with all lanes of the warp together.
+template <class Visit>
+HAMMING_DEVICE void visit_distances(const Step& step, const Queries& queries, Visit&& visit) {
+#pragma unroll
+  for (int s = 0; s < kSteps; ++s) {
+#pragma unroll
+    for (int c = 0; c < kCodes; ++c) {
+      const bool answers = step.answers(s, c);
+#pragma unroll
+      for (int q = 0; q < kQueries; ++q) {
+        visit(answers, q, step.distance(queries, s, c, q), step.row(s, c));
+      }
+    }
+  }
+}

@@ -26,19 +26,9 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_popc(const Search
     }
     // One vote for all codes and queries of a warp's step: hits are rare.
     if (!__any_sync(kWarp, near)) continue;
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s) {
-#pragma unroll
-      for (int c = 0; c < kCodes; ++c) {
-        const bool answers = step.answers(s, c);
-#pragma unroll
-        for (int q = 0; q < kQueries; ++q) {
-          const u32 distance = step.distance(queries, s, c, q);
-          append_warp(search, first_query + q, answers && distance < queries.limits[q], distance,
-                      step.row(s, c));
-        }
-      }
-    }
+    visit_distances(step, queries, [&](bool answers, int q, u32 distance, i64 row) {
+      append_warp(search, first_query + q, answers && distance < queries.limits[q], distance, row);
+    });
   }
 }
 
@@ -61,20 +51,11 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   for (i64 part = blockIdx.y; part < n_runs * tiles; part += gridDim.y) {
     const i64 run = search.begin + 64 * (units / n_runs * (part / tiles));
     const Step step(search, run + part % tiles * kTile, min(run + run_codes, search.end));
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s) {
-#pragma unroll
-      for (int c = 0; c < kCodes; ++c) {
-        const bool answers = step.answers(s, c);
-#pragma unroll
-        for (int q = 0; q < kQueries; ++q) {
-          const u32 distance = step.distance(queries, s, c, q);
-          if (answers && q < queries.count) {
-            atomicAdd(counters + static_cast<i64>(q) * search.n_distances + distance, 1u);
-          }
-        }
+    visit_distances(step, queries, [&](bool answers, int q, u32 distance, i64) {
+      if (answers && q < queries.count) {
+        atomicAdd(counters + static_cast<i64>(q) * search.n_distances + distance, 1u);
       }
-    }
+    });
   }
   if (in_shared == 0) return;
   __syncthreads();
@@ -92,19 +73,10 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2)
   for (i64 tile = search.begin + static_cast<i64>(blockIdx.y) * kTile; tile < search.end;
        tile += stride) {
     const Step step(search, tile, search.end);
-#pragma unroll
-    for (int s = 0; s < kSteps; ++s) {
-#pragma unroll
-      for (int c = 0; c < kCodes; ++c) {
-#pragma unroll
-        for (int q = 0; q < kQueries; ++q) {
-          const u32 distance = step.distance(queries, s, c, q);
-          if (step.answers(s, c) && q < queries.count) {
-            out[static_cast<i64>(first_query + q) * n_codes + step.row(s, c)] =
-                static_cast<i32>(distance);
-          }
-        }
+    visit_distances(step, queries, [&](bool answers, int q, u32 distance, i64 row) {
+      if (answers && q < queries.count) {
+        out[static_cast<i64>(first_query + q) * n_codes + row] = static_cast<i32>(distance);
       }
-    }
+    });
   }
 }
