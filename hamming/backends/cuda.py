@@ -10,8 +10,9 @@ import numpy as np
 
 from ..layout import BitOrder, RadiusResult, Rescored, TopK, bytes_for
 from . import cuda_device, cuda_values
+from .cuda_launch import Device
 from .cuda_plan import TUNING, Tuning
-from .cuda_search import Device, Searcher
+from .cuda_search import Searcher
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def missing() -> str | None:
 
 
 class CupyDevice:
-    """The current device and stream; see `cuda_search.Device`."""
+    """The current device and stream; see `cuda_launch.Device`."""
 
     def __init__(self) -> None:
         import cupy

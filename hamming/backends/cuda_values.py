@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .cuda_launch import LISTS, Device, int64, over_lists, record_of, sort
 from .cuda_plan import Kernel
-from .cuda_search import LISTS, Device, int64, over_lists, record_of, sort
 
 # Numbers of csrc/cuda/pack.cu, by the name of the dtype; thresholds are of the type that values are
 # compared as.

@@ -30,7 +30,7 @@ SMALL = Tuning(
 
 
 class EmulatedDevice:
-    """Memory and kernels on the CPU; see `hamming.backends.cuda_search.Device`."""
+    """Memory and kernels on the CPU; see `hamming.backends.cuda_launch.Device`."""
 
     def __init__(self, facts: Facts, seed: int = 0) -> None:
         self.facts = facts

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hamming
-from hamming.backends import cuda_device, cuda_search
+from hamming.backends import cuda_device, cuda_launch, cuda_search
 from hamming.backends.cuda import CUDA
 
 DB = np.zeros((4, 8), np.uint8)
@@ -92,7 +92,7 @@ def test_cupy_takes_structs_by_value() -> None:
 
     function = Function.__new__(Function)
     stream = SimpleNamespace(ptr=0)
-    record = cuda_search.record_of(cuda_search.SEARCH, n_bytes=8)
+    record = cuda_launch.record_of(cuda_search.SEARCH, n_bytes=8)
     with pytest.raises(CUDARuntimeError):
         function((1,), (1,), (record, np.int64(1)), stream=stream)
     with pytest.raises(TypeError):
