@@ -6,11 +6,21 @@ import importlib.metadata
 import importlib.resources
 
 import hamming
+from hamming.backends import cuda_compile
 
 
 def test_the_stub_and_the_marker_are_installed() -> None:
     files = {entry.name for entry in importlib.resources.files("hamming").iterdir()}
     assert {"py.typed", "_core.pyi"} <= files
+
+
+def test_the_device_code_is_installed() -> None:
+    """Where the package looks for it, whether it was installed from a wheel or in place."""
+    files = {
+        entry.name for entry in importlib.resources.files("hamming").joinpath("cuda").iterdir()
+    }
+    assert {"ptx.cuh", "scan_popc.cu", "scan_mma.cu", "scan_wgmma.cu", "select.cu"} <= files
+    assert "scan_wgmma(" in cuda_compile.source("scan_wgmma.cu")
 
 
 def test_the_embedded_data_and_the_presets_are_installed() -> None:
