@@ -103,17 +103,19 @@ class CapturedSearch:
     """A `CodeSearch` recorded as a CUDA graph; see `CodeSearch.captured`."""
 
     def __init__(self, search: CodeSearch, example: Tensor) -> None:
-        self._batch = example.clone()
-        # Kernels are compiled and libraries initialised before anything is recorded, on a stream
-        # other than the default one, as torch asks for.
-        side = torch.cuda.Stream(example.device)
-        side.wait_stream(torch.cuda.current_stream(example.device))
-        with torch.cuda.stream(side):
-            search(self._batch)
-        torch.cuda.current_stream(example.device).wait_stream(side)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._result = search(self._batch)
+        self._search = search  # a graph keeps addresses, not what lies there
+        self._batch = example.detach().clone()
+        with torch.cuda.device(example.device):
+            # Kernels are compiled and libraries initialised before anything is recorded, on a
+            # stream other than the default one, as torch asks for.
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                search(self._batch)
+            torch.cuda.current_stream().wait_stream(side)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, stream=side):
+                self._result = search(self._batch)
 
     def __call__(self, batch: Tensor) -> hamming.TopK | hamming.Rescored:
         """As `CodeSearch`; the tensors returned are overwritten by the next call."""
@@ -122,7 +124,7 @@ class CapturedSearch:
                 f"batch: expected {tuple(self._batch.shape)} {self._batch.dtype} as captured, got "
                 f"{tuple(batch.shape)} {batch.dtype}; capture a search for this shape"
             )
-        self._batch.copy_(batch)
+        self._batch.copy_(batch.detach())
         self._graph.replay()
         return self._result
 

@@ -8,6 +8,7 @@ needs NumPy alone.
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -18,6 +19,10 @@ from . import checks
 
 Result = TypeVar("Result", bound=tuple[Any, ...])
 Kind = Literal["numpy", "torch", "cupy"]
+
+# What torch's allocator gave to a call on its tensors, by address: results are these tensors, not
+# others that share their memory, so that what torch knows of streams holds for them.
+_torch_memory: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 _CPU_DLPACK_TYPES = (1, 3)  # kDLCPU and kDLCUDAHost: memory this process can read
 
@@ -133,12 +138,26 @@ def placed(x: Any, name: str) -> Iterator[None]:
 
         def allocate(n_bytes: int) -> Any:
             memory = torch.empty(max(n_bytes, 1), dtype=torch.uint8, device=x.device)
+            _torch_memory[memory.data_ptr()] = memory
             owned = cupy.cuda.UnownedMemory(memory.data_ptr(), n_bytes, memory, index)
             return cupy.cuda.MemoryPointer(owned, 0)
 
-        stream = torch.cuda.current_stream(x.device).cuda_stream
-        with cupy.cuda.ExternalStream(stream, index), cupy.cuda.using_allocator(allocate):
+        stream = _Stream(torch.cuda.current_stream(x.device).cuda_stream)
+        with (
+            torch.cuda.device(x.device),
+            cupy.cuda.Stream.from_external(stream),
+            cupy.cuda.using_allocator(allocate),
+        ):
             yield
+
+
+class _Stream(NamedTuple):
+    """A stream of another library, as CuPy asks for it."""
+
+    pointer: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer
 
 
 def host(x: Any, name: str) -> View:
@@ -236,12 +255,18 @@ def contiguous(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def like(kind: Kind, array: np.ndarray) -> Any:
+def like(kind: Kind, array: Any) -> Any:
     """`array` as the caller's kind of array, sharing memory."""
     if kind != "torch":
         return array
     torch = sys.modules["torch"]
-    return torch.from_numpy(array) if module(array) is np else torch.from_dlpack(array)
+    if module(array) is np:
+        return torch.from_numpy(array)
+    memory = _torch_memory.get(int(array.data.ptr))
+    if memory is None or array.nbytes == 0:
+        return torch.from_dlpack(array)
+    dtype = getattr(torch, str(array.dtype))
+    return memory[: array.nbytes].view(dtype).view(array.shape)
 
 
 def result_like(kind: Kind, result: Result) -> Result:

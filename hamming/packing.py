@@ -55,7 +55,7 @@ def pack(
             arrays.contiguous(values.reshape(-1, n_bits)).view(
                 np.uint8 if values.dtype.kind == "b" else values.dtype
             ),
-            arrays.module(values).asarray(native),
+            _where(values, native),
             element=element,
             bitorder=order,
             check_nan=compared.kind == "f" and (device == "cpu" if checked is None else checked),
@@ -156,6 +156,23 @@ def _thresholds(
     native = np.array([max(floor, info.min) for floor in floors], info.dtype)
     always = np.array([floor < info.min for floor in floors])
     return native, always if always.any() else None
+
+
+def _where(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """Thresholds where the values are; one for all bits is written there, not copied.
+
+    A copy from the host is refused while a CUDA graph is captured, and slow otherwise.
+    """
+    xp = arrays.module(values)
+    if xp is np or not isinstance(thresholds, np.ndarray):
+        return thresholds
+    same = bool((thresholds == thresholds[0]).all())
+    there: np.ndarray = (
+        xp.full(len(thresholds), thresholds[0], thresholds.dtype)
+        if same
+        else xp.asarray(thresholds)
+    )
+    return there
 
 
 def _on_device(threshold: Any, n_bits: int, compared: np.dtype) -> np.ndarray:

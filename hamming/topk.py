@@ -87,7 +87,8 @@ def merge_topk(results: Sequence[TopK], k: int) -> TopK:
     """
     count = checks.integer(k, "k", least=1, remedy="ask for at least one neighbour")
     parts = [checks.shard_result(result) for result in checks.shard_results(results)]
-    arrays.common_device({f"results[{i}]": x for i, part in enumerate(parts) for x in part})
+    named = {f"results[{i}]": x for i, part in enumerate(parts) for x in part}
+    choose(arrays.common_device(named))  # or what is missing, in one sentence
     with arrays.placed(parts[0][0], "results"):
         kind = arrays.view(parts[0][0], "results").kind
         views = [tuple(arrays.view(x, "results").array for x in part) for part in parts]

@@ -32,6 +32,11 @@ struct Search {
 
 constexpr int kIndexBits = 40;
 
+// Bytes of a row, which aligned rows have a constant number of.
+HAMMING_DEVICE i64 row_bytes(const Search& search) {
+  return kWords > 0 && kAlign >= 4 ? 4 * kWords : search.n_bytes;
+}
+
 HAMMING_DEVICE int lane_id() { return static_cast<int>(threadIdx.x & 31); }
 
 // The last word of a row whose width is no multiple of four bytes, or any word at an odd address.

@@ -168,7 +168,7 @@ struct Step {
 #pragma unroll
       for (int c = 0; c < kCodes; ++c) {
         const bool there = kWhole || place(step, c) < left;
-        const u8* bytes = search.codes + row(step, c) * search.n_bytes;
+        const u8* bytes = search.codes + row(step, c) * row_bytes(search);
 #pragma unroll
         for (int w = 0; w < kHeld; ++w) {
           words[step][c][w] = there ? load_word(bytes, search.n_bytes, w) : 0;

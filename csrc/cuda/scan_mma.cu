@@ -17,7 +17,9 @@ constexpr int kGroup = 16;                                  // codes to a multip
 constexpr bool kDirect = kWords <= 4;                       // distances without norms
 constexpr int kSteps = (kWords + 7) / 8;                    // multiplies of 256 bits for a code
 constexpr bool kPaired = kAlign == 16 && kWords % 16 == 0;  // one load for two steps
-constexpr int kTile = kWarps * kGroup;
+// Groups whose loads are under way together: 2 KB a warp, where codes are long enough.
+constexpr int kAhead = kSteps == 1 ? 4 : kSteps == 2 ? 2 : 1;
+constexpr int kTile = kWarps * kGroup * kAhead;
 constexpr i32 kNever = -(1 << 28);
 
 static_assert(kQueries % 8 == 0 && kWords > 0, "whole columns of known width");
@@ -96,6 +98,89 @@ struct Queries {
   i32 terms[kColumns][2];
 };
 
+// Sixteen codes: this lane's share of rows g and g + 8, and whether they can be hits.
+struct Codes {
+  Share shares[2];
+  bool there[2];
+};
+
+HAMMING_DEVICE Codes load_codes(const Search& search, i64 group) {
+  const i64 n_bytes = row_bytes(search);
+  Codes codes;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const i64 row = group + lane_id() / 4 + 8 * half;
+    const i64 inside = min(row, search.end - 1);  // past the end: some code, that is no hit
+    codes.there[half] = row < search.end && (search.mask == nullptr || search.mask[inside] != 0);
+    codes.shares[half] = load_share(search.codes + inside * n_bytes, n_bytes);
+  }
+  return codes;
+}
+
+HAMMING_DEVICE void compare(const Search& search, const Queries& queries, const i32* limits,
+                            const i32* norms, int first_query, Codes& codes, i64 group) {
+  const int lane = lane_id(), g = lane / 4, t = lane % 4;
+  u32 code_norms[2] = {0, 0};
+  if constexpr (!kDirect) {
+    // Both sums in one register: norms fit 16 bits up to 65535 bits.
+    const u32 both = sum_of_four(norm_of(codes.shares[0]) | norm_of(codes.shares[1]) << 16);
+    code_norms[0] = both & 0xffff;
+    code_norms[1] = both >> 16;
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) complement(codes.shares[half], t >= 2);
+
+  i32 products[kColumns][4];
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) products[j][i] = 0;
+  }
+#pragma unroll
+  for (int step = 0; step < kSteps; ++step) {
+    const u32 a[4] = {codes.shares[0].words[step][0], codes.shares[1].words[step][0],
+                      codes.shares[0].words[step][1], codes.shares[1].words[step][1]};
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+      mma_and_popc(products[j], a, queries.shares[j].words[step][0],
+                   queries.shares[j].words[step][1]);
+    }
+  }
+
+  bool near = false;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    i32 best = kDirect ? 0 : kNever;
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const i32 sum = products[j][2 * half + i] + queries.terms[j][i];
+        best = kDirect ? min(best, sum) : max(best, sum);
+      }
+    }
+    const i32 least = static_cast<i32>(code_norms[half] / 2);
+    near |= codes.there[half] && (kDirect ? best < 0 : best >= least);
+  }
+  if (!__any_sync(kWarp, near)) return;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+#pragma unroll
+    for (int j = 0; j < kColumns; ++j) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        const int column = 8 * j + 2 * t + i;
+        const i32 product = products[j][2 * half + i];
+        const i32 distance =
+            kDirect ? product : static_cast<i32>(code_norms[half]) + norms[column] - 2 * product;
+        if (codes.there[half] && distance < limits[column]) {
+          append(search, first_query + column, static_cast<u32>(distance), group + g + 8 * half);
+        }
+      }
+    }
+  }
+}
+
 extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_mma(const Search search) {
   __shared__ i32 limits[kQueries];
   __shared__ i32 norms[kQueries];
@@ -133,76 +218,15 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_mma(const Search 
   }
 
   const i64 stride = static_cast<i64>(gridDim.y) * kTile;
-  const i64 first = search.begin + static_cast<i64>(blockIdx.y) * kTile + threadIdx.x / 32 * kGroup;
-  for (i64 group = first; group < search.end; group += stride) {
-    Share shares[2];
-    u32 code_norms[2];
-    bool there[2];
+  const i64 first = search.begin + static_cast<i64>(blockIdx.y) * kTile +
+                    static_cast<int>(threadIdx.x) / 32 * (kGroup * kAhead);
+  for (i64 groups = first; groups < search.end; groups += stride) {
+    Codes codes[kAhead];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const i64 row = group + g + 8 * half;
-      there[half] = row < search.end && (search.mask == nullptr || search.mask[row] != 0);
-      shares[half] =
-          load_share(search.codes + min(row, search.end - 1) * search.n_bytes, search.n_bytes);
-    }
-    if constexpr (!kDirect) {
-      // Both sums in one register: norms fit 16 bits up to 65535 bits.
-      const u32 both = sum_of_four(norm_of(shares[0]) | norm_of(shares[1]) << 16);
-      code_norms[0] = both & 0xffff;
-      code_norms[1] = both >> 16;
-    } else {
-      code_norms[0] = code_norms[1] = 0;
-    }
+    for (int i = 0; i < kAhead; ++i) codes[i] = load_codes(search, groups + i * kGroup);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) complement(shares[half], t >= 2);
-
-    i32 products[kColumns][4];
-#pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
-#pragma unroll
-      for (int i = 0; i < 4; ++i) products[j][i] = 0;
-    }
-#pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
-      const u32 a[4] = {shares[0].words[step][0], shares[1].words[step][0],
-                        shares[0].words[step][1], shares[1].words[step][1]};
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-        mma_and_popc(products[j], a, queries.shares[j].words[step][0],
-                     queries.shares[j].words[step][1]);
-      }
-    }
-
-    bool near = false;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      i32 best = kDirect ? 0 : kNever;
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const i32 sum = products[j][2 * half + i] + queries.terms[j][i];
-          best = kDirect ? min(best, sum) : max(best, sum);
-        }
-      }
-      near |= there[half] && (kDirect ? best < 0 : best >= static_cast<i32>(code_norms[half] / 2));
-    }
-    if (!__any_sync(kWarp, near)) continue;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-#pragma unroll
-      for (int j = 0; j < kColumns; ++j) {
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          const int column = 8 * j + 2 * t + i;
-          const i32 product = products[j][2 * half + i];
-          const i32 distance =
-              kDirect ? product : static_cast<i32>(code_norms[half]) + norms[column] - 2 * product;
-          if (there[half] && distance < limits[column]) {
-            append(search, first_query + column, static_cast<u32>(distance), group + g + 8 * half);
-          }
-        }
-      }
+    for (int i = 0; i < kAhead; ++i) {
+      compare(search, queries, limits, norms, first_query, codes[i], groups + i * kGroup);
     }
   }
 }

@@ -7,6 +7,7 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_popc(const Search
   const int first_query = static_cast<int>(blockIdx.x) * kQueries;
   const Queries queries(search, first_query);
   const i64 stride = static_cast<i64>(gridDim.y) * kTile;
+  const bool masked = search.mask != nullptr;
   for (i64 tile = search.begin + static_cast<i64>(blockIdx.y) * kTile; tile < search.end;
        tile += stride) {
     const Step step(search, tile, search.end);
@@ -21,7 +22,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_popc(const Search
           below |= step.distance(queries, s, c, q) < queries.limits[q];
         }
         // Excluded codes must not open the branch below: the limit stays loose because of them.
-        near |= below && step.answers(s, c);
+        if (masked) below = below && step.answers(s, c);
+        near |= below;
       }
     }
     // One vote for all codes and queries of a warp's step: hits are rare.

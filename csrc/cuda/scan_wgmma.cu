@@ -12,8 +12,10 @@
 constexpr int kSteps = (kWords + 7) / 8;                           // multiplies of 256 bits
 constexpr int kPitch = kSteps == 1 ? 32 : kSteps == 2 ? 64 : 128;  // bytes of a code in a tile
 constexpr int kTile = 128;
-constexpr int kStages = 4;
-constexpr int kAhead = kStages - 1;  // tiles under way while one is completed
+// Of the tiles, kAhead are on their way and the others have come: the slack between those who bring
+// and those who compare.
+constexpr int kStages = 6;
+constexpr int kAhead = 3;
 constexpr int kQueriesOfGroup = 64;
 constexpr int kQueriesOfBlock = 2 * kQueriesOfGroup;
 constexpr int kGroupThreads = 128;
@@ -67,10 +69,10 @@ HAMMING_DEVICE void clear_padding(const Shared& shared, i64 n_bytes) {
 // Starts the copies of a tile's rows, of which `count` exist.
 HAMMING_DEVICE void start_copies(const Search& search, u8* tile, i64 first, int count) {
   constexpr int kBytes = kAlign >= 4 ? kAlign : 4;
+  constexpr int kItems = 4 * kWords / kBytes;  // of a row
   const int thread = static_cast<int>(threadIdx.x) % kGroupThreads;
-  const int items = (static_cast<int>(search.n_bytes) + kBytes - 1) / kBytes;
-  for (int item = thread; item < count * items; item += kGroupThreads) {
-    const int code = item / items, byte = item % items * kBytes;
+  for (int item = thread; item < count * kItems; item += kGroupThreads) {
+    const int code = item / kItems, byte = item % kItems * kBytes;
     const u8* from = search.codes + (first + code) * search.n_bytes + byte;
     u8* to = tile + tile_offset(code, byte);
     if constexpr (kAlign >= 4) {
@@ -82,15 +84,23 @@ HAMMING_DEVICE void start_copies(const Search& search, u8* tile, i64 first, int 
   copy_async_commit();
 }
 
-// Once its copies have come: the norms of a tile's codes, of which thread i does the i-th.
+// One arrival for a warp, after all its lanes have come.
+HAMMING_DEVICE void warp_arrive(u64* barrier) {
+  __syncwarp();
+  if (lane_id() == 0) mbarrier_arrive(barrier);
+}
+
+// Once the oldest copies have come: the norms of that tile's codes, of which thread i does the
+// i-th.
 HAMMING_DEVICE void complete_tile(const Search& search, const Shared& shared, int stage,
                                   i64 first) {
   const int code = static_cast<int>(threadIdx.x) % kGroupThreads;
+  const i64 row = first + code;
+  const bool there = row < search.end && (search.mask == nullptr || search.mask[row] != 0);
+  copy_async_wait<kAhead - 1>();
   fence_async_proxy();
   named_barrier(1, kGroupThreads);
   const u8* tile = shared.tiles + stage * kStageBytes;
-  const i64 row = first + code;
-  const bool there = row < search.end && (search.mask == nullptr || search.mask[row] != 0);
   i32 norm = 0;
 #pragma unroll
   for (int byte = 0; byte < 32 * kSteps; byte += 16) {
@@ -99,15 +109,21 @@ HAMMING_DEVICE void complete_tile(const Search& search, const Shared& shared, in
   }
   shared.norms[stage * kTile + code] = norm;
   shared.terms[stage * kTile + code] = there ? -(norm / 2) : kNever;
-  mbarrier_arrive(shared.filled + stage);
+  warp_arrive(shared.filled + stage);
 }
 
-// The third warpgroup: tile after tile, kAhead of them under way.
+// The third warpgroup: tile after tile. One is completed before a stage is waited for, so that
+// those who compare have something to compare meanwhile.
 HAMMING_DEVICE void bring_tiles(const Search& search, const Shared& shared, i64 n_tiles) {
   clear_padding(shared, search.n_bytes);
-  i64 mine = 0;  // tiles of this block so far
-  for (i64 tile = blockIdx.y; tile < n_tiles + kAhead * static_cast<i64>(gridDim.y);
-       tile += gridDim.y, ++mine) {
+  const i64 stripes = gridDim.y;
+  for (i64 mine = 0;; ++mine) {  // tiles of this block
+    const i64 tile = blockIdx.y + mine * stripes, done = tile - kAhead * stripes;
+    if (done >= n_tiles) return;
+    if (mine >= kAhead) {
+      complete_tile(search, shared, static_cast<int>((mine - kAhead) % kStages),
+                    search.begin + done * kTile);
+    }
     if (tile < n_tiles) {
       const int stage = static_cast<int>(mine % kStages);
       if (mine >= kStages) {
@@ -119,13 +135,6 @@ HAMMING_DEVICE void bring_tiles(const Search& search, const Shared& shared, i64 
                    static_cast<int>(left < kTile ? left : kTile));
     } else {
       copy_async_commit();  // groups are counted
-    }
-    if (mine < kAhead) continue;
-    copy_async_wait<kAhead>();
-    const i64 done = tile - kAhead * static_cast<i64>(gridDim.y);
-    if (done < n_tiles) {
-      complete_tile(search, shared, static_cast<int>((mine - kAhead) % kStages),
-                    search.begin + done * kTile);
     }
   }
 }
@@ -229,7 +238,7 @@ HAMMING_DEVICE void compare_tiles(const Search& search, const Shared& shared, i6
       offer(search, queries, products, shared.norms + stage * kTile, terms, first_query,
             search.begin + tile * kTile);
     }
-    mbarrier_arrive(shared.emptied + stage);
+    warp_arrive(shared.emptied + stage);
   }
 }
 
@@ -239,8 +248,8 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1) scan_wgmma(const Searc
   const Shared shared = shared_memory();
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kStages; ++stage) {
-      mbarrier_init(shared.filled + stage, kGroupThreads);
-      mbarrier_init(shared.emptied + stage, 2 * kGroupThreads);
+      mbarrier_init(shared.filled + stage, kGroupThreads / 32);
+      mbarrier_init(shared.emptied + stage, 2 * kGroupThreads / 32);
     }
   }
   __syncthreads();

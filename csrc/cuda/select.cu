@@ -105,15 +105,18 @@ extern "C" __global__ void __launch_bounds__(kThreads) tighten(const Selection s
   state.flooded[atomicAdd(state.n_flooded, 1u)] = static_cast<u32>(query);
 }
 
+// Long lists are one block's work, so it is a large one.
+constexpr int kTrimThreads = 1024;
+
 // The row of the `wanted`-th hit at `distance`, by row: a radix selection, eight bits at a time.
 HAMMING_DEVICE u64 nth_row(const u64* hits, u64 count, u32 distance, u64 wanted) {
   __shared__ u32 digits[256];
   __shared__ u64 shared_prefix, shared_wanted;
   u64 prefix = 0;
   for (int shift = kIndexBits - 8; shift >= 0; shift -= 8) {
-    digits[threadIdx.x] = 0;
+    if (threadIdx.x < 256) digits[threadIdx.x] = 0;
     __syncthreads();
-    for (u64 i = threadIdx.x; i < count; i += kThreads) {
+    for (u64 i = threadIdx.x; i < count; i += kTrimThreads) {
       const u64 hit = hits[i];
       if (hit >> kIndexBits == distance && ((hit & kIndexMask) >> shift >> 8) == prefix) {
         atomicAdd(&digits[hit >> shift & 255], 1u);
@@ -121,8 +124,8 @@ HAMMING_DEVICE u64 nth_row(const u64* hits, u64 count, u32 distance, u64 wanted)
     }
     __syncthreads();
     u64 total;
-    const u64 here = digits[threadIdx.x];
-    const u64 below = block_exclusive<kThreads>(here, total);
+    const u64 here = threadIdx.x < 256 ? digits[threadIdx.x] : 0;
+    const u64 below = block_exclusive<kTrimThreads>(here, total);
     if (below < wanted && below + here >= wanted) {
       shared_prefix = prefix << 8 | threadIdx.x;
       shared_wanted = wanted - below;
@@ -135,19 +138,17 @@ HAMMING_DEVICE u64 nth_row(const u64* hits, u64 count, u32 distance, u64 wanted)
   return prefix;
 }
 
-static_assert(kThreads == 256, "a thread for each digit");
-
 // Moves the hits that can still be part of the answer to the front and returns how many they are.
 // What is written has been read: positions never grow.
 HAMMING_DEVICE u64 compact(u64* hits, u64 count, u32 distance, u64 last_row) {
   u64 kept = 0;
-  for (u64 first = 0; first < count; first += kThreads) {
+  for (u64 first = 0; first < count; first += kTrimThreads) {
     const u64 at = first + threadIdx.x;
     const u64 hit = at < count ? hits[at] : ~u64{0};
     const u64 own = hit >> kIndexBits;
     const u32 keep = own < distance || (own == distance && (hit & kIndexMask) <= last_row);
     u32 total;
-    const u32 place = block_exclusive<kThreads>(keep, total);
+    const u32 place = block_exclusive<kTrimThreads>(keep, total);
     if (keep != 0) hits[kept + place] = hit;
     kept += total;
     __syncthreads();
@@ -157,7 +158,8 @@ HAMMING_DEVICE u64 compact(u64* hits, u64 count, u32 distance, u64 last_row) {
 
 // After the hits of a segment are complete: where more than `most` are held (0: than k and than fit
 // half of the buffer), only the k nearest stay, so that the next segment finds room.
-extern "C" __global__ void __launch_bounds__(kThreads) trim(const Selection state, const i64 most) {
+extern "C" __global__ void __launch_bounds__(kTrimThreads)
+    trim(const Selection state, const i64 most) {
   const int query = static_cast<int>(blockIdx.x);
   const i64 start = state.starts[query];
   const u64 capacity = static_cast<u64>(state.starts[query + 1] - start);
@@ -167,12 +169,12 @@ extern "C" __global__ void __launch_bounds__(kThreads) trim(const Selection stat
     u64* hits = state.hits + start;
     const u32 distance = state.limits[query];  // k are held, so it is the k-th distance
     u64 mine_below = 0, mine_at = 0;
-    for (u64 i = threadIdx.x; i < count; i += kThreads) {
+    for (u64 i = threadIdx.x; i < count; i += kTrimThreads) {
       const u64 own = hits[i] >> kIndexBits;
       mine_below += own < distance;
       mine_at += own == distance;
     }
-    const u64 below = block_sum<kThreads>(mine_below), at = block_sum<kThreads>(mine_at);
+    const u64 below = block_sum<kTrimThreads>(mine_below), at = block_sum<kTrimThreads>(mine_at);
     const u64 wanted = k - below;
     const u64 last = at <= wanted ? kIndexMask : nth_row(hits, count, distance, wanted);
     count = compact(hits, count, distance, last);

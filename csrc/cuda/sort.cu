@@ -19,15 +19,18 @@ struct Lists {
   i64 n_lists;
 };
 
-// Every list has as many blocks as the others: which one this is, and of which list.
-struct Block {
+// Every list has as many blocks as the others, which take its places in turn.
+struct Share {
   int query;
-  i64 first;  // item, of `items` that a block takes
+  i64 first;
+  i64 stride;
 
-  HAMMING_DEVICE Block(const Lists& lists, int items) {
+  // `items`: places that a block takes at a time.
+  HAMMING_DEVICE Share(const Lists& lists, int items) {
     const u32 blocks = gridDim.x / static_cast<u32>(lists.n_lists);
     query = static_cast<int>(blockIdx.x / blocks);
     first = static_cast<i64>(blockIdx.x % blocks) * items;
+    stride = static_cast<i64>(blocks) * items;
   }
 };
 
@@ -37,15 +40,8 @@ HAMMING_DEVICE i64 list_length(const Lists& lists, int query) {
   return count < static_cast<u64>(room) ? static_cast<i64>(count) : room;
 }
 
-// A bitonic sort of a tile.
-extern "C" __global__ void __launch_bounds__(kThreads) sort_tiles(const Lists lists) {
-  __shared__ u64 tile[kSortTile];
-  const Block block(lists, kSortTile);
-  const int query = block.query;
-  const i64 first = block.first, length = list_length(lists, query);
-  if (first >= length) return;
-  u64* keys = lists.keys + lists.starts[query] + first;
-  const int count = static_cast<int>(length - first < kSortTile ? length - first : kSortTile);
+// A bitonic sort of up to kSortTile keys.
+HAMMING_DEVICE void sort_tile(u64* keys, int count, u64* tile) {
   int size = 64;  // of the network
   while (size < count) size *= 2;
   for (int i = static_cast<int>(threadIdx.x); i < size; i += kThreads) {
@@ -66,6 +62,18 @@ extern "C" __global__ void __launch_bounds__(kThreads) sort_tiles(const Lists li
   }
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kThreads) keys[i] = tile[i];
+  __syncthreads();  // the tile may be overwritten from here on
+}
+
+extern "C" __global__ void __launch_bounds__(kThreads) sort_tiles(const Lists lists) {
+  __shared__ u64 tile[kSortTile];
+  const Share share(lists, kSortTile);
+  const i64 length = list_length(lists, share.query);
+  u64* keys = lists.keys + lists.starts[share.query];
+  for (i64 first = share.first; first < length; first += share.stride) {
+    const i64 left = length - first;
+    sort_tile(keys + first, static_cast<int>(left < kSortTile ? left : kSortTile), tile);
+  }
 }
 
 // How many keys of a sorted run come before `key`; equal ones do if `with_equal`.
@@ -85,21 +93,21 @@ HAMMING_DEVICE i64 rank_of(const u64* run, i64 length, u64 key, bool with_equal)
 // Merges neighbouring runs of `run` keys; merge number `round` of a list, from 0.
 extern "C" __global__ void __launch_bounds__(kThreads)
     merge_runs(const Lists lists, const i64 run, const i32 round) {
-  const Block block(lists, kThreads);
-  const int query = block.query;
-  const i64 at = block.first + threadIdx.x, length = list_length(lists, query);
-  if (run >= length || at >= length) return;
-  const i64 start = lists.starts[query];
+  const Share share(lists, kThreads);
+  const i64 length = list_length(lists, share.query), start = lists.starts[share.query];
+  if (run >= length) return;
   const u64* from = (round % 2 == 0 ? lists.keys : lists.spare) + start;
   u64* to = (round % 2 == 0 ? lists.spare : lists.keys) + start;
-  const i64 first = at / (2 * run) * (2 * run);  // of the pair
-  const bool left = at - first < run;
-  const i64 other = left ? first + run : first;
-  const i64 other_end = min(other + run, length);
-  const i64 others = other < other_end ? other_end - other : 0;
-  const u64 key = from[at];
-  const i64 within = left ? at - first : at - first - run;
-  to[first + within + rank_of(from + other, others, key, !left)] = key;
+  for (i64 at = share.first + threadIdx.x; at < length; at += share.stride) {
+    const i64 first = at / (2 * run) * (2 * run);  // of the pair
+    const bool left = at - first < run;
+    const i64 other = left ? first + run : first;
+    const i64 other_end = min(other + run, length);
+    const i64 others = other < other_end ? other_end - other : 0;
+    const u64 key = from[at];
+    const i64 within = left ? at - first : at - first - run;
+    to[first + within + rank_of(from + other, others, key, !left)] = key;
+  }
 }
 
 // Where a sorted list lies: every merge it needed moved it.
@@ -114,14 +122,15 @@ HAMMING_DEVICE const u64* sorted(const Lists& lists, int query) {
 // them empty where there are fewer hits; else query q's are at starts[q].
 extern "C" __global__ void __launch_bounds__(kThreads)
     write_hits(const Lists lists, const i64 k, i32* const distances, i64* const indices) {
-  const Block block(lists, kThreads);
-  const int query = block.query;
-  const i64 at = block.first + threadIdx.x, length = list_length(lists, query);
-  if (at >= (k > 0 ? k : length)) return;
-  const i64 out = (k > 0 ? k * query : lists.starts[query]) + at;
-  const u64 hit = at < length ? sorted(lists, query)[at] : kLast;
-  distances[out] = at < length ? static_cast<i32>(hit >> kIndexBits) : 0x7fffffff;
-  indices[out] = at < length ? static_cast<i64>(hit & kIndexMask) : -1;
+  const Share share(lists, kThreads);
+  const i64 length = list_length(lists, share.query);
+  const u64* keys = sorted(lists, share.query);
+  const i64 out = k > 0 ? k * share.query : lists.starts[share.query];
+  for (i64 at = share.first + threadIdx.x; at < (k > 0 ? k : length); at += share.stride) {
+    const u64 hit = at < length ? keys[at] : kLast;
+    distances[out + at] = at < length ? static_cast<i32>(hit >> kIndexBits) : 0x7fffffff;
+    indices[out + at] = at < length ? static_cast<i64>(hit & kIndexMask) : -1;
+  }
 }
 
 // Re-scoring sorts twice: candidates by row, then by score, in which their place in the first order
@@ -138,33 +147,35 @@ HAMMING_DEVICE u32 descending(float score) {
 extern "C" __global__ void __launch_bounds__(kThreads)
     key_by_score(const Lists lists, const float* const scores, const i64 n_candidates,
                  u64* const by_row) {
-  const Block block(lists, kThreads);
-  const int query = block.query;
-  const i64 rank = block.first + threadIdx.x;
-  if (rank >= list_length(lists, query)) return;
-  const i64 at = lists.starts[query] + rank;
-  const u64 key = sorted(lists, query)[rank];
-  by_row[at] = key;
-  const i64 place = static_cast<i64>(key & ((u64{1} << kPlaceBits) - 1));
-  const u32 order = key == kLast ? 0xffffffffu : descending(scores[query * n_candidates + place]);
-  lists.keys[at] = static_cast<u64>(order) << 32 | static_cast<u64>(rank);
+  const Share share(lists, kThreads);
+  const i64 start = lists.starts[share.query], length = list_length(lists, share.query);
+  const u64* keys = sorted(lists, share.query);
+  const float* own = scores + share.query * n_candidates;
+  for (i64 rank = share.first + threadIdx.x; rank < length; rank += share.stride) {
+    const u64 key = keys[rank];
+    const i64 place = static_cast<i64>(key & ((u64{1} << kPlaceBits) - 1));
+    const u32 order = key == kLast ? 0xffffffffu : descending(own[place]);
+    by_row[start + rank] = key;
+    lists.keys[start + rank] = static_cast<u64>(order) << 32 | static_cast<u64>(rank);
+  }
 }
 
 extern "C" __global__ void __launch_bounds__(kThreads)
     write_scores(const Lists lists, const float* const scores, const i64 n_candidates,
                  const u64* const by_row, const i64 k, float* const out_scores,
                  i64* const out_indices) {
-  const Block block(lists, kThreads);
-  const int query = block.query;
-  const i64 at = block.first + threadIdx.x;
-  if (at >= k) return;
-  const u64 rank = sorted(lists, query)[at] & 0xffffffffu;
-  const u64 key = by_row[lists.starts[query] + static_cast<i64>(rank)];
-  const i64 place = static_cast<i64>(key & ((u64{1} << kPlaceBits) - 1));
-  const bool missing = key == kLast;
-  out_scores[query * k + at] =
-      missing ? __uint_as_float(0xff800000u) : scores[query * n_candidates + place];
-  out_indices[query * k + at] = missing ? -1 : static_cast<i64>(key >> kPlaceBits);
+  const Share share(lists, kThreads);
+  const u64* keys = sorted(lists, share.query);
+  const u64* rows = by_row + lists.starts[share.query];
+  const i64 out = share.query * k;
+  for (i64 at = share.first + threadIdx.x; at < k; at += share.stride) {
+    const u64 key = rows[keys[at] & 0xffffffffu];
+    const i64 place = static_cast<i64>(key & ((u64{1} << kPlaceBits) - 1));
+    const bool missing = key == kLast;
+    out_scores[out + at] =
+        missing ? __uint_as_float(0xff800000u) : scores[share.query * n_candidates + place];
+    out_indices[out + at] = missing ? -1 : static_cast<i64>(key >> kPlaceBits);
+  }
 }
 
 // Lists of `length` keys each.

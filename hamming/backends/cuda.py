@@ -63,6 +63,8 @@ class CudaBackend:
         if has_nan is None or device.read(has_nan)[0] == 0:
             return codes, -1
         host = device.read(values)
+        if element == "bfloat16":
+            host = (host.astype(np.uint32) << 16).view(np.float32)
         return codes, int(np.argmax(np.isnan(host).any(axis=1)))
 
     def unpack(self, codes: Any, n_bits: int, *, bitorder: BitOrder) -> Any:

@@ -69,6 +69,14 @@ def compiled(kernel: Kernel, arch: str) -> tuple[bytes, str]:
     """
     from cupy.cuda import nvrtc
 
+    try:
+        nvrtc.getVersion()
+    except Exception as error:  # CuPy looks for the library when it is first called
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RuntimeError(
+            f"NVRTC: expected the library that compiles kernels, got none ({words}); "
+            "install hamming-kd[cuda12] or hamming-kd[cuda13], or the CUDA toolkit"
+        ) from None
     number = int(re.sub(r"\D", "", arch))
     if number not in nvrtc.getSupportedArchs():
         raise RuntimeError(
@@ -95,13 +103,21 @@ def compiled(kernel: Kernel, arch: str) -> tuple[bytes, str]:
 
 def cubin_path(kernel: Kernel, arch: str) -> Path:
     """The compiled file of a kernel, compiled now if no process has done so before."""
-    parts = (source(kernel.file), *map(str, kernel.defines), arch, *OPTIONS, _version())
+    import cupy  # its version stands for its NVRTC's, which would have to be loaded to be asked
+
+    parts = (source(kernel.file), *map(str, kernel.defines), arch, *OPTIONS, cupy.__version__)
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     folder = os.environ.get("CUPY_CACHE_DIR") or Path.home() / ".cupy" / "kernel_cache"
     path = Path(folder) / f"hamming-{Path(kernel.file).stem}-{digest}.cubin"
-    if not path.is_file():
+    if path.is_file():
+        return path
+    cubin = compile_cubin(kernel, arch)
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, compile_cubin(kernel, arch))
+        _write(path, cubin)
+    except OSError:  # no place for a cache: for this process alone
+        path = Path(tempfile.mkdtemp(prefix="hamming-")) / path.name
+        _write(path, cubin)
     return path
 
 
@@ -118,6 +134,7 @@ def _write(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), 0o644)  # mkstemp's is for one user, caches may be shared
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:

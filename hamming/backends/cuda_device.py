@@ -27,7 +27,8 @@ def missing() -> str | None:
     try:
         import cupy
     except Exception as error:  # whatever a broken installation raises
-        return f"CuPy does not load ({str(error).strip().splitlines()[0]})"
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return f"CuPy does not load ({words})"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
     except cupy.cuda.runtime.CUDARuntimeError as error:

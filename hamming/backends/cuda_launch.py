@@ -71,5 +71,7 @@ def over_lists(
     items: int = 256,
 ) -> None:
     """A kernel of sort.cu whose blocks take `items` places of one list each."""
-    blocks = max(1, -(-longest // items))
+    # A grid has less than 2**31 blocks, and more than some thousand of a list's have no work.
+    most = min(4096, (2**31 - 1) // int(lists["n_lists"]))
+    blocks = max(1, min(-(-longest // items), most))
     device.launch(Kernel("sort.cu", entry), (blocks * int(lists["n_lists"]), 1), [lists, *args])

@@ -80,12 +80,17 @@ TUNING = Tuning()
 
 @dataclass(frozen=True)
 class Shape:
-    """A search: `alignment` divides the bytes of a row and the database's address."""
+    """A search; `alignment`, a power of two up to 16, divides the database's address."""
 
     n_queries: int
     n_codes: int
     n_bytes: int
     alignment: int
+
+    @property
+    def row_alignment(self) -> int:
+        """What divides the address of every row."""
+        return min(self.alignment, self.n_bytes & -self.n_bytes)
 
     @property
     def n_words(self) -> int:
@@ -127,10 +132,9 @@ class TopkPlan:
     segments: tuple[tuple[int, int], ...]
 
 
-def alignment_of(address: int, n_bytes: int) -> int:
-    """The largest power of two up to 16 that divides both."""
-    both = address | n_bytes | 16
-    return both & -both
+def alignment_of(address: int) -> int:
+    """The largest power of two up to 16 that divides an address."""
+    return (address | 16) & -(address | 16)
 
 
 def scan_for(shape: Shape, facts: Facts, tuning: Tuning = TUNING) -> Scan:
@@ -155,18 +159,18 @@ def mma_runs(shape: Shape, facts: Facts) -> bool:
 def popc_scan(shape: Shape, facts: Facts) -> Scan:
     """Population counts: any width, any device."""
     words, lanes = popc_words(shape)
-    held = max(1, words // lanes)
-    # Registers: a query's words in each of eight queries at most.
-    queries = max(1, min(8, 32 // held)) if words else 1
-    while queries > 1 and queries >= 2 * shape.n_queries:
-        queries //= 2
+    # Registers: the words of eight queries at most. What three or fewer need is what they get; more
+    # come in halves of what fits, so that few kernels are compiled.
+    queries = min(8, 32 // max(1, words // lanes)) if words else 1
+    if shape.n_queries <= 3:
+        queries = max(1, min(queries, shape.n_queries))
     return Scan("popc", popc_kernel("scan_popc", shape, facts, queries), queries, ROW_UNIT)
 
 
 def popc_words(shape: Shape) -> tuple[int, int]:
     """HAMMING_WORDS of the population-count kernels, and the lanes that split a code."""
     words = shape.n_words
-    if shape.alignment == 16 and words % 4 == 0:
+    if shape.row_alignment == 16:
         lanes = next(lanes for lanes in (8, 4, 2, 1) if words // 4 % lanes == 0)
         if words // lanes <= 16:
             return words, lanes
@@ -178,7 +182,10 @@ def popc_kernel(entry: str, shape: Shape, facts: Facts, queries: int, shared: in
     file = "ties.cu" if entry.endswith("_ties") else "scan_popc.cu"
     defines = {
         "HAMMING_WORDS": popc_words(shape)[0],
-        "HAMMING_ALIGN": _load_bytes(shape.alignment),
+        # Rows of 4 and 8 bytes are loaded several at a time.
+        "HAMMING_ALIGN": shape.alignment
+        if shape.n_bytes in (4, 8) and shape.alignment == 16
+        else _load_bytes(shape.row_alignment),
         "HAMMING_QUERIES": queries,
         # Consumer Ampere and Ada count half as many bits a clock as they compare. Assumed.
         "HAMMING_CARRY_SAVE": int(facts.capability in ((7, 5), (8, 6), (8, 9), (12, 0))),
@@ -189,16 +196,17 @@ def popc_kernel(entry: str, shape: Shape, facts: Facts, queries: int, shared: in
 def mma_scan(shape: Shape) -> Scan:
     """1-bit multiplies of 8 to 64 queries with 16 codes."""
     steps = (shape.n_words + 7) // 8
-    # Registers of eight queries: their words, the products and what is added to those; beside them
-    # the codes' words, twice.
-    columns = min(8, (104 - 8 * steps) // (2 * steps + 6), (shape.n_queries + 7) // 8)
+    # What fits beside the codes in 128 registers, which tests/cuda/test_compile.py looks at.
+    fitting = {1: 8, 2: 6, 3: 6, 4: 4, 5: 3, 6: 2}.get(steps, 1)
+    columns = max(1, min(fitting, (shape.n_queries + 7) // 8))
     defines = {
         "HAMMING_WORDS": shape.n_words,
-        "HAMMING_ALIGN": _load_bytes(shape.alignment),
-        "HAMMING_QUERIES": 8 * max(1, columns),
+        "HAMMING_ALIGN": _load_bytes(shape.row_alignment),
+        "HAMMING_QUERIES": 8 * columns,
     }
     kernel = Kernel("scan_mma.cu", "scan_mma", tuple(defines.items()))
-    return Scan("mma", kernel, 8 * max(1, columns), 128)
+    groups = {1: 4, 2: 2}.get(steps, 1)  # kAhead of scan_mma.cu
+    return Scan("mma", kernel, 8 * columns, 128 * groups)
 
 
 def wgmma_scan(shape: Shape) -> Scan:
@@ -207,10 +215,10 @@ def wgmma_scan(shape: Shape) -> Scan:
     pitch = {1: 32, 2: 64}.get(steps, 128)
     defines = {
         "HAMMING_WORDS": shape.n_words,
-        "HAMMING_ALIGN": _load_bytes(shape.alignment),
+        "HAMMING_ALIGN": _load_bytes(shape.row_alignment),
     }
-    # Four tiles, their norms and terms, eight barriers, and up to a swizzle's pattern before them.
-    shared = 4 * (128 * pitch + 2 * 4 * 128) + 8 * 8 + 8 * pitch
+    # Six tiles with their norms, terms and barriers, and up to a swizzle's pattern before them.
+    shared = 6 * (128 * pitch + 2 * 4 * 128 + 2 * 8) + 8 * pitch
     kernel = Kernel("scan_wgmma.cu", "scan_wgmma", tuple(defines.items()), 384, shared)
     return Scan("wgmma", kernel, 128, 128)
 
@@ -242,12 +250,13 @@ def topk_plan(shape: Shape, k: int, tuning: Tuning = TUNING) -> TopkPlan:
     capacity = min(room, max(shape.n_codes, k))
     per_query = workspace_of_query(shape, k, capacity, tuning)
     query_tile = max(1, min(shape.n_queries, tuning.workspace_bytes // per_query))
-    n_runs, run_codes = _sample(shape.n_codes, k, tuning)
+    n_runs, run_codes = _sample(shape, k, tuning)
     first = capacity
-    if n_runs:
-        # In the sample, k codes in n_runs * run_codes lie within the limit; four times as many with
-        # those at the limit itself (distances are few), and half of the room is for them.
-        first = capacity * n_runs * run_codes // (8 * k)
+    if sampled := n_runs * run_codes:
+        # Of the sample, k codes lie within the limit; four times as many with those at the limit
+        # itself (distances are few), and half of the room is for them. But not much more than the
+        # sample: where all codes are equal, all of the first segment are hits.
+        first = min(capacity * sampled // (8 * k), 8 * sampled)
     return TopkPlan(
         query_tile, capacity, n_runs, run_codes, _segments(shape.n_codes, first, tuning)
     )
@@ -261,10 +270,11 @@ def workspace_of_query(shape: Shape, k: int, capacity: int, tuning: Tuning = TUN
     )
 
 
-def _sample(n_codes: int, k: int, tuning: Tuning) -> tuple[int, int]:
+def _sample(shape: Shape, k: int, tuning: Tuning) -> tuple[int, int]:
     """Runs and their codes: an eighth of the rows at most, and enough to hold k."""
-    wanted = max(tuning.sample_codes, 64 * k)
-    codes = min(wanted, n_codes // 8)
+    # For large batches a sixteenth, because population counts compare a sample. Assumed.
+    share = 16 if shape.n_queries >= tuning.wgmma_queries else 1
+    codes = min(max(tuning.sample_codes // share, 64 * k), shape.n_codes // 8)
     run_codes = max(64, codes // 256 // 64 * 64)
     n_runs = codes // run_codes
     return (n_runs, run_codes) if n_runs * run_codes >= 4 * k else (0, 0)
@@ -275,7 +285,9 @@ def _segments(n_codes: int, first: int, tuning: Tuning) -> tuple[tuple[int, int]
     while bounds[-1] < n_codes:
         rows = first if bounds[-1] == 0 else tuning.growth * bounds[-1]
         rows = max(ROW_UNIT, min(rows, MAX_SEGMENT) // ROW_UNIT * ROW_UNIT)
-        bounds.append(min(n_codes, bounds[-1] + rows))
+        left = n_codes - bounds[-1]
+        # A short last segment would cost as many launches as the others.
+        bounds.append(n_codes if left <= min(rows + rows // 4, MAX_SEGMENT) else bounds[-1] + rows)
     return tuple(pairwise(bounds))
 
 

@@ -95,7 +95,7 @@ class Searcher:
 
     def shape(self, n_queries: int) -> Shape:
         n_codes, n_bytes = self.db.shape
-        alignment = cuda_plan.alignment_of(self.device.address(self.db), n_bytes)
+        alignment = cuda_plan.alignment_of(self.device.address(self.db))
         return Shape(n_queries, n_codes, n_bytes, alignment)
 
     def words(self, queries: Any) -> Any:
@@ -177,7 +177,7 @@ class Searcher:
     def _sample(self, shape: Shape, plan: TopkPlan, search: np.void) -> None:
         scan = cuda_plan.popc_scan(shape, self.device.facts)
         counters = 4 * scan.queries * shape.n_distances
-        shared = counters if counters <= 32 * 1024 else 0
+        shared = counters if counters <= 48 * 1024 else 0
         facts = self.device.facts
         kernel = cuda_plan.popc_kernel("sample", shape, facts, scan.queries, shared)
         grid = cuda_plan.scan_grid(
@@ -208,13 +208,13 @@ class Searcher:
         uncounted = search.copy()
         uncounted["histograms"] = 0  # the scan has counted them
         facts = self.device.facts
-        grid = (facts.n_sms * self.tuning.blocks_per_sm, 1)
+        grid = (2 * facts.n_sms, 1)  # few: without floods they start for nothing
         for entry in ("count_ties", "place_ties"):
             kernel = cuda_plan.popc_kernel(entry, shape, facts, 1)
             self.device.launch(kernel, grid, [uncounted, floods])
 
     def _select(self, entry: str, selection: Selection, *args: np.generic) -> None:
-        kernel = Kernel("select.cu", entry)
+        kernel = Kernel("select.cu", entry, block=1024 if entry == "trim" else 256)
         self.device.launch(kernel, (selection.n_queries, 1), [selection.record, *args])
 
     def _launch_over(self, file: str, entry: str, items: int, args: Sequence[Any]) -> None:

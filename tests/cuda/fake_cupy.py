@@ -79,7 +79,7 @@ def module() -> types.ModuleType:
     """What `import cupy` gives."""
     fake = types.ModuleType("cupy")
     fake.ndarray = FakeArray  # type: ignore[attr-defined]
-    names = ("ascontiguousarray", "asarray", "zeros", "empty", "where", "nextafter")
+    names = ("ascontiguousarray", "asarray", "full", "zeros", "empty", "where", "nextafter")
     for name in (*names, "concatenate", "argsort", "take_along_axis"):
         setattr(fake, name, calling(getattr(np, name)))
     fake.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]

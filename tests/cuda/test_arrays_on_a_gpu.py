@@ -90,6 +90,22 @@ def test_packing_and_unpacking() -> None:
     check((hamming.unpack(there(codes), 70),), (np.unpackbits(codes, axis=1, count=70),))
 
 
+def test_a_chain_copies_nothing_to_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CuPy does while a CUDA graph is captured."""
+
+    def refuse(array: object, *args: object) -> None:
+        raise RuntimeError("the current stream is capturing, so H2D transfers are disallowed")
+
+    monkeypatch.setattr(sys.modules["cupy"], "asarray", refuse)
+    values = RNG.standard_normal((5, 64)).astype(np.float32)
+    codes = hamming.pack(there(values), threshold=0.25)
+    check((codes,), (np.packbits(values > 0.25, axis=1),))
+    near = hamming.topk(codes, there(DB), 20)
+    assert isinstance(hamming.rescore(there(values), there(DB), near.indices, 3).scores, FakeArray)
+    with pytest.raises(RuntimeError, match=r"is capturing"):  # or this test could not fail
+        hamming.pack(there(values), threshold=np.linspace(-1, 1, 64))
+
+
 def test_nan_is_looked_for_when_asked() -> None:
     x = np.full((4, 8), np.nan, np.float32)
     check((hamming.pack(there(x)),), (np.zeros((4, 1), np.uint8),))

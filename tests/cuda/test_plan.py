@@ -101,11 +101,24 @@ def test_variants(n_queries: int, n_bytes: int, capability: tuple[int, int], var
 
 
 def test_alignment_is_of_rows_and_address() -> None:
-    assert cuda_plan.alignment_of(0x1000, 32) == 16
-    assert cuda_plan.alignment_of(0x1008, 32) == 8
-    assert cuda_plan.alignment_of(0x1000, 12) == 4
-    assert cuda_plan.alignment_of(0x1000, 13) == 1
-    assert cuda_plan.alignment_of(0x1001, 32) == 1
+    found = [cuda_plan.alignment_of(address) for address in (0x1000, 0x1008, 0x1004, 0x1001)]
+    assert found == [16, 8, 4, 1]
+    rows = [Shape(1, 10, n_bytes, 16).row_alignment for n_bytes in (64, 16, 8, 12, 6, 13)]
+    assert rows == [16, 16, 8, 4, 2, 1]
+
+
+def test_short_rows_are_loaded_several_at_a_time() -> None:
+    for n_bytes, alignment, loaded in [
+        (8, 16, 16),
+        (4, 16, 16),
+        (8, 8, 8),
+        (12, 16, 4),
+        (13, 16, 1),
+    ]:
+        kernel = cuda_plan.popc_scan(Shape(1, 100, n_bytes, alignment), H200).kernel
+        assert dict(kernel.defines)["HAMMING_ALIGN"] == loaded
+    for scan in (cuda_plan.mma_scan, cuda_plan.wgmma_scan):
+        assert dict(scan(Shape(200, 100, 8, 16)).kernel.defines)["HAMMING_ALIGN"] == 8
 
 
 def test_few_segments_where_it_matters() -> None:

@@ -112,11 +112,11 @@ def test_floods_of_every_segment(facts: Facts, kind: str) -> None:
 def test_ties_are_ranked_over_chunks() -> None:
     """The wanted ties end in the third chunk, and chunks have different numbers of them."""
     tuning = replace(SMALL, sample_codes=0, least_hits=4)
-    segments = cuda_plan.topk_plan(Shape(1, 20_000, 8, 16), 70, tuning).segments
+    segments = cuda_plan.topk_plan(Shape(1, 40_000, 8, 16), 70, tuning).segments
     begin, end = segments[2]
     chunk = cuda_plan.tie_chunk_codes(end - begin, tuning)
     assert 2 * chunk < end - begin <= 3 * chunk
-    ones = np.full(20_000, 40)
+    ones = np.full(40_000, 40)
     ones[:begin] = 10
     for place, ties in enumerate([50, 10, 1000]):
         ones[begin + place * chunk + 7 * np.arange(ties) % chunk] = 5
