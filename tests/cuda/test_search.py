@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 import hamming
 from hamming.backends import cuda_plan
-from hamming.backends.cuda_plan import Facts, Shape, Tuning
+from hamming.backends.cuda_plan import Facts, Shape, TopkPlan, Tuning
+from hamming.backends.cuda_search import Searcher, Selection
 from tests.cuda.device import AMPERE, HOPPER, SMALL, TURING, EmulatedBackend, emulated
 from tests.hamming import oracle
 from tests.hamming.strategies import codes
@@ -22,7 +24,7 @@ from tests.hamming.strategies import codes
 CASES = [
     *((TURING, 1, n_bytes) for n_bytes in (3, 4, 8, 13, 16, 32, 96, 128, 260)),
     *((TURING, 3, n_bytes) for n_bytes in (8, 32)),
-    *((AMPERE, 5, n_bytes) for n_bytes in (3, 8, 13, 16, 32, 64, 96, 128)),
+    *((AMPERE, 5, n_bytes) for n_bytes in (3, 8, 13, 16, 32, 64, 96, 128, 192, 256)),
     *((AMPERE, 20, n_bytes) for n_bytes in (8, 32)),
     *((HOPPER, 7, n_bytes) for n_bytes in (3, 8, 12, 13, 16, 32, 64, 96, 128)),
     (HOPPER, 150, 32),
@@ -144,6 +146,38 @@ def test_large_k_is_merged_from_tiles() -> None:
     backend = backend_of(TURING, Tuning(sample_codes=64, least_hits=64), 0)
     for k in (2048, 2049, 4097, 8192, 9_000):
         check_topk(backend, queries, db, k)
+
+
+class LastRows(Searcher):
+    """Searches a database as the last rows of one that has FIRST rows before them."""
+
+    FIRST = 2**33
+
+    def shape(self, n_queries: int) -> Shape:
+        return replace(super().shape(n_queries), n_codes=self.FIRST + len(self.db))
+
+    def search(self, shape: Shape, words: np.ndarray, selection: Selection) -> np.void:
+        record = super().search(shape, words, selection)
+        record["codes"] -= self.FIRST * shape.n_bytes  # never read there
+        record["mask"] -= self.FIRST
+        return record
+
+
+@pytest.mark.parametrize("facts", [TURING, AMPERE, HOPPER], ids=name_of)
+@pytest.mark.parametrize("capacity", [64, 5000])
+def test_rows_that_32_bits_cannot_number(facts: Facts, capacity: int) -> None:
+    rng = np.random.default_rng(3)
+    db, queries = aligned(codes(rng, 4500, 8, "low_entropy")), codes(rng, 6, 8, "low_entropy")
+    mask = rng.random(len(db)) < 0.7
+    device = emulated(facts).make_device()
+    searcher = LastRows(device, db, mask.view(np.uint8), SMALL)
+    bounds = [searcher.FIRST, searcher.FIRST + 2048, searcher.FIRST + len(db)]
+    plan = TopkPlan(6, capacity, 0, 0, tuple(pairwise(bounds)))
+    distances, indices = np.empty((6, 9), np.int32), np.empty((6, 9), np.int64)
+    searcher._topk_block(plan, queries, 9, distances, indices)
+    expected = oracle.topk(queries, db, 9, mask)
+    np.testing.assert_array_equal(distances, expected[0])
+    np.testing.assert_array_equal(indices, expected[1] + searcher.FIRST)
 
 
 @pytest.mark.parametrize("facts", [TURING, AMPERE, HOPPER], ids=name_of)
