@@ -78,16 +78,23 @@ HAMMING_DEVICE u64 hit_of(u32 distance, i64 row) {
   return static_cast<u64>(distance) << kIndexBits | static_cast<u64>(row);
 }
 
-// Appends a hit of this thread's own.
-HAMMING_DEVICE void append(const Search& search, int query, u32 distance, i64 row) {
+// Writes a hit at its place among the query's, if there is room.
+HAMMING_DEVICE void write_hit(const Search& search, int query, u64 place, u32 distance, i64 row) {
   const i64 start = search.starts[query];
-  const u64 place = atomicAdd(search.counts + query, u64{1});
   if (place < static_cast<u64>(search.starts[query + 1] - start)) {
     search.hits[start + static_cast<i64>(place)] = hit_of(distance, row);
   }
-  if (search.histograms != nullptr) {
-    atomicAdd(search.histograms + static_cast<i64>(query) * search.n_distances + distance, 1u);
-  }
+}
+
+HAMMING_DEVICE void count_hit(const Search& search, int query, u32 distance) {
+  if (search.histograms == nullptr) return;
+  atomicAdd(search.histograms + static_cast<i64>(query) * search.n_distances + distance, 1u);
+}
+
+// Appends a hit of this thread's own.
+HAMMING_DEVICE void append(const Search& search, int query, u32 distance, i64 row) {
+  write_hit(search, query, atomicAdd(search.counts + query, u64{1}), distance, row);
+  count_hit(search, query, distance);
 }
 
 // The same for a whole warp and one query: one addition for all, one for each distance among them.
@@ -101,10 +108,7 @@ HAMMING_DEVICE void append_warp(const Search& search, int query, bool hit, u32 d
     place = atomicAdd(search.counts + query, static_cast<u64>(__popc(near)));
   }
   place = __shfl_sync(kWarp, place, leader) + __popc(near & ((1u << lane) - 1));
-  const i64 start = search.starts[query];
-  if (hit && place < static_cast<u64>(search.starts[query + 1] - start)) {
-    search.hits[start + static_cast<i64>(place)] = hit_of(distance, row);
-  }
+  if (hit) write_hit(search, query, place, distance, row);
   if (search.histograms == nullptr) return;
   u32* histogram = search.histograms + static_cast<i64>(query) * search.n_distances;
   while (near != 0) {

@@ -18,7 +18,7 @@ constexpr bool kDirect = kWords <= 4;                       // distances without
 constexpr int kSteps = (kWords + 7) / 8;                    // multiplies of 256 bits for a code
 constexpr bool kPaired = kAlign == 16 && kWords % 16 == 0;  // one load for two steps
 // Groups whose loads are under way together: 2 KB a warp, where codes are long enough.
-constexpr int kAhead = kSteps == 1 ? 4 : kSteps == 2 ? 2 : 1;
+constexpr int kAhead = kAlign < 4 ? 1 : kDirect ? 4 : kSteps <= 2 ? 2 : 1;
 constexpr int kTile = kWarps * kGroup * kAhead;
 constexpr i32 kNever = -(1 << 28);
 
@@ -117,9 +117,33 @@ HAMMING_DEVICE Codes load_codes(const Search& search, i64 group) {
   return codes;
 }
 
+// Appends a query's hits among the 16 codes. The eight lanes that have it, one in four, add theirs
+// up first: one addition that has to be waited for makes room for all of them.
+HAMMING_DEVICE void append_column(const Search& search, int query, const i32 (&distances)[2],
+                                  const bool (&hits)[2], i64 group) {
+  const int lane = lane_id(), g = lane / 4, t = lane % 4;
+  const u32 low = __ballot_sync(kWarp, hits[0]), high = __ballot_sync(kWarp, hits[1]);
+  if ((low | high) == 0) return;
+  const u32 lanes = 0x11111111u << t;
+  const u32 all = __popc(low & lanes) + __popc(high & lanes);
+  u64 place = 0;
+  if (g == 0 && all != 0) place = atomicAdd(search.counts + query, static_cast<u64>(all));
+  place = __shfl_sync(kWarp, place, t);
+  const u32 before = lanes & ((1u << lane) - 1);
+  const u32 places[2] = {static_cast<u32>(__popc(low & before)),
+                         static_cast<u32>(__popc(low & lanes) + __popc(high & before))};
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    if (!hits[half]) continue;
+    const u32 distance = static_cast<u32>(distances[half]);
+    write_hit(search, query, place + places[half], distance, group + g + 8 * half);
+    count_hit(search, query, distance);
+  }
+}
+
 HAMMING_DEVICE void compare(const Search& search, const Queries& queries, const i32* limits,
                             const i32* norms, int first_query, Codes& codes, i64 group) {
-  const int lane = lane_id(), g = lane / 4, t = lane % 4;
+  const int t = lane_id() % 4;
   u32 code_norms[2] = {0, 0};
   if constexpr (!kDirect) {
     // Both sums in one register: norms fit 16 bits up to 65535 bits.
@@ -164,19 +188,20 @@ HAMMING_DEVICE void compare(const Search& search, const Queries& queries, const 
   }
   if (!__any_sync(kWarp, near)) return;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
+  for (int j = 0; j < kColumns; ++j) {
 #pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
+    for (int i = 0; i < 2; ++i) {
+      const int column = 8 * j + 2 * t + i;
+      i32 distances[2];
+      bool hits[2];
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const int column = 8 * j + 2 * t + i;
+      for (int half = 0; half < 2; ++half) {
         const i32 product = products[j][2 * half + i];
-        const i32 distance =
-            kDirect ? product : static_cast<i32>(code_norms[half]) + norms[column] - 2 * product;
-        if (codes.there[half] && distance < limits[column]) {
-          append(search, first_query + column, static_cast<u32>(distance), group + g + 8 * half);
-        }
+        const i32 norm = static_cast<i32>(code_norms[half]) + norms[column];
+        distances[half] = kDirect ? product : norm - 2 * product;
+        hits[half] = codes.there[half] && distances[half] < limits[column];
       }
+      append_column(search, first_query + column, distances, hits, group);
     }
   }
 }

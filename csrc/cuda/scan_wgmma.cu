@@ -184,16 +184,43 @@ HAMMING_DEVICE Queries load_queries(const Search& search, int first) {
   return queries;
 }
 
-// Register i of the accumulators is of query g + 8 (i / 2 % 2) and of code 8 (i / 4) + 2 t + i % 2.
+// Appends the hits of a warp's tile. Register i of the accumulators is of query g + 8 (i / 2 % 2)
+// and of code 8 (i / 4) + 2 t + i % 2. The four lanes that share a query add their hits up first:
+// one addition that has to be waited for makes room for all of them.
 HAMMING_DEVICE void offer(const Search& search, const Queries& queries, const i32 (&products)[64],
                           const i32* norms, const i32* terms, int first_query, i64 first_row) {
-  const int g = lane_id() / 4, t = lane_id() % 4;
+  const int lane = lane_id(), g = lane / 4, t = lane % 4;
 #pragma unroll
-  for (int i = 0; i < 64; ++i) {
-    const int half = i / 2 % 2, code = 8 * (i / 4) + 2 * t + i % 2;
-    const i32 distance = queries.norms[half] + norms[code] - 2 * products[i];
-    if (distance < queries.limits[half] && terms[code] != kNever) {
-      append(search, first_query + g + 8 * half, static_cast<u32>(distance), first_row + code);
+  for (int half = 0; half < 2; ++half) {
+    const int query = first_query + g + 8 * half;
+    const auto distance_of = [&](int i) {
+      return queries.norms[half] + norms[8 * (i / 2) + 2 * t + i % 2] -
+             2 * products[4 * (i / 2) + 2 * half + i % 2];
+    };
+    u32 hits = 0;
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+      const bool there = terms[8 * (i / 2) + 2 * t + i % 2] != kNever;
+      if (there && distance_of(i) < queries.limits[half]) hits |= 1u << i;
+    }
+    if (!__any_sync(kWarp, hits != 0)) continue;
+    const u32 own = __popc(hits);
+    u32 until = own;  // of the lanes up to this one
+#pragma unroll
+    for (int distance = 1; distance < 4; distance *= 2) {
+      const u32 before = __shfl_up_sync(kWarp, until, distance);
+      if (t >= distance) until += before;
+    }
+    const u32 all = __shfl_sync(kWarp, until, lane | 3);
+    u64 place = 0;
+    if (t == 0 && all != 0) place = atomicAdd(search.counts + query, static_cast<u64>(all));
+    place = __shfl_sync(kWarp, place, lane & ~3) + until - own;
+#pragma unroll
+    for (int i = 0; i < 32; ++i) {
+      if ((hits >> i & 1) == 0) continue;
+      const u32 distance = static_cast<u32>(distance_of(i));
+      write_hit(search, query, place++, distance, first_row + 8 * (i / 2) + 2 * t + i % 2);
+      count_hit(search, query, distance);
     }
   }
 }

@@ -197,7 +197,7 @@ def mma_scan(shape: Shape) -> Scan:
     """1-bit multiplies of 8 to 64 queries with 16 codes."""
     steps = (shape.n_words + 7) // 8
     # What fits beside the codes in 128 registers, which tests/cuda/test_compile.py looks at.
-    fitting = {1: 8, 2: 6, 3: 6, 4: 4, 5: 3, 6: 2}.get(steps, 1)
+    fitting = {1: 8, 2: 5, 3: 5, 4: 4, 5: 3, 6: 2}.get(steps, 1)
     columns = max(1, min(fitting, (shape.n_queries + 7) // 8))
     defines = {
         "HAMMING_WORDS": shape.n_words,
@@ -205,7 +205,9 @@ def mma_scan(shape: Shape) -> Scan:
         "HAMMING_QUERIES": 8 * columns,
     }
     kernel = Kernel("scan_mma.cu", "scan_mma", tuple(defines.items()))
-    groups = {1: 4, 2: 2}.get(steps, 1)  # kAhead of scan_mma.cu
+    groups = 4 if shape.n_words <= 4 else 2 if steps <= 2 else 1  # kAhead of scan_mma.cu
+    if shape.row_alignment < 4:
+        groups = 1
     return Scan("mma", kernel, 8 * columns, 128 * groups)
 
 

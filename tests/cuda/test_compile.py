@@ -106,10 +106,10 @@ def test_a_population_count_a_word(n_bytes: int, folder: Path) -> None:
     words, lanes = cuda_plan.popc_words(Shape(1, 10**8, n_bytes, 16))
     held = words // lanes * max(1, 4 // words)
     steps = max(1, 16 // held)
-    # One more counts the lanes of a vote.
+    # Appending counts the lanes of its votes, and those of lanes before this one.
     appends = steps * max(1, 4 // words)
     found = count(r"\bPOPC\b", kernel, (9, 0), folder)
-    assert steps * held <= found <= 2 * steps * held + 4 * appends
+    assert steps * held <= found <= 2 * steps * held + 5 * appends
 
 
 def test_carry_save_adders_count_less(folder: Path) -> None:
