@@ -36,7 +36,7 @@ if not __package__:  # run as a file, also by each process that this one starts:
 
 from rich.console import Console
 
-from bench import machine
+from bench import machine, report
 from bench.gpu_steps import STEPS, session, tables, targets
 from bench.gpu_steps.card import EmulatedCard, GpuCard, missing_gpu
 from bench.gpu_steps.frame import WRONG, Step
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run["seconds"] = round(time.monotonic() - begin, 1)
         record["targets"] = [line._asdict() for line in targets.verdicts(record)]
         record["crossovers"] = targets.crossovers(record)
-        session.save(record, out)
+        report.save(record, out)
 
     def say(line: str) -> None:
         progress.print(f"{time.monotonic() - begin:5.0f} s  {line}", markup=False)

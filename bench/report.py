@@ -26,13 +26,15 @@ from bench.suites import SUITES
 
 def save(record: dict, path: Path) -> None:
     """Writes the record as JSON, whole or not at all; timings stand on one line each."""
-    text = json.dumps(record, indent=2)
-    text = re.sub(r"\[[\s\d,.]+\]", lambda found: " ".join(found[0].split()), text)
+    text = json.dumps(record, indent=2, default=lambda number: number.item())
+    text = re.sub(r"\[[\s\d,.e+-]+\]", lambda found: " ".join(found[0].split()), text)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w") as file:
             file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
         Path(name).chmod(0o644)  # mkstemp's own mode is for the owner alone
         Path(name).replace(path)
     except BaseException:

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import multiprocessing
 import os
-import re
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from bench.report import save
 
 from .card import EmulatedCard, GpuCard
 from .frame import FAILED, NOT_RUN, RAN, Case, Step, attempt, outcome
@@ -185,25 +184,3 @@ def serve(pipe: Connection, dry: bool, load: Load) -> None:
             if found["status"] == RAN:
                 found |= outcome(FAILED, f"the card, afterwards: {error}")
         pipe.send((found, healthy))
-
-
-def save(record: dict[str, Any], path: Path) -> None:
-    """Writes the record, whole or not at all, and on the disk when this returns.
-
-    Lists of numbers stand on one line each.
-    """
-    text = json.dumps(record, indent=1, default=lambda number: number.item())
-    text = re.sub(r"\[[\s\d,.e+-]+\]", lambda found: " ".join(found[0].split()), text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(name).unlink()
-        raise
