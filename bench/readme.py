@@ -66,7 +66,9 @@ def where(record: dict) -> str:
     names = ("faiss-cpu", "usearch", "numpy", "torch")
     with_versions = ", ".join(f"{name} {versions[name]}" for name in names if versions.get(name))
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
-    command = f"`python {' '.join(record['command'])}`"
+    # Where the record went is no part of what was measured.
+    words = re.sub(r" --out \S+", "", " ".join(record["command"]))
+    command = f"`python {words}`"
     return (
         f"{machine['cpu']}, {machine['logical_cpus']} CPUs of which others used "
         f"{record['other_processes_cpus']:.1f}, {threads}, commit {machine['git']['commit'][:7]}, "

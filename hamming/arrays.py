@@ -56,10 +56,9 @@ def device_of(x: Any, name: str) -> str:
     )
 
 
-def lies_on(x: Any, device: str) -> bool:
+def lies_on(x: Any, name: str, device: str) -> bool:
     """Whether `x` is an array on that device; numbers and lists lie on none."""
-    is_array = hasattr(x, "__dlpack_device__")
-    return is_array and device_of(x, "threshold") == device
+    return hasattr(x, "__dlpack_device__") and device_of(x, name) == device
 
 
 def common_device(named: dict[str, Any]) -> str:

@@ -139,7 +139,7 @@ def _thresholds(
     Beside them, where a threshold lies below all that an integer dtype can say: which bits are set
     whatever the value.
     """
-    if device != "cpu" and arrays.lies_on(threshold, device):
+    if device != "cpu" and arrays.lies_on(threshold, "threshold", device):
         return _on_device(threshold, n_bits, compared), None
     limits = _threshold_array(threshold, n_bits)
     if compared.kind == "f":

@@ -1,8 +1,8 @@
 // Codes and queries as 32-bit words, whatever the width and the address of a row.
 //
 // Compiled for one shape: HAMMING_WORDS words a code (0 = known at run time only), and
-// HAMMING_ALIGN the power of two, at most 16, that divides both the bytes of a row and the
-// database's address.
+// HAMMING_ALIGN the bytes that a load may take: a power of two, at most 16, that divides the
+// address of every row; popc.cuh takes rows of 4 and 8 bytes by sixteen.
 #pragma once
 
 #include "ptx.cuh"

@@ -159,8 +159,8 @@ def mma_runs(shape: Shape, facts: Facts) -> bool:
 def popc_scan(shape: Shape, facts: Facts) -> Scan:
     """Population counts: any width, any device."""
     words, lanes = popc_words(shape)
-    # Registers: the words of eight queries at most. What three or fewer need is what they get; more
-    # come in halves of what fits, so that few kernels are compiled.
+    # Registers: the words of eight queries at most. Three or fewer get a kernel of their number,
+    # all others the same one, so that few are compiled.
     queries = min(8, 32 // max(1, words // lanes)) if words else 1
     if shape.n_queries <= 3:
         queries = max(1, min(queries, shape.n_queries))
@@ -238,9 +238,8 @@ def scan_grid(
     """
     groups = -(-n_queries // scan.queries)
     tiles = max(1, -(-n_codes // scan.codes))
-    if (
-        scan.variant == "wgmma"
-    ):  # one block fills a multiprocessor; 64 tiles hide its start. Assumed.
+    if scan.variant == "wgmma":
+        # One block fills a multiprocessor; 64 tiles hide its start. Assumed.
         return groups, max(1, min(tiles, 65535, max(facts.n_sms // groups, tiles // 64)))
     stripes = facts.n_sms * tuning.blocks_per_sm // groups
     return groups, max(1, min(tiles, 65535, stripes))

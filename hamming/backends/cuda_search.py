@@ -142,7 +142,7 @@ class Searcher:
         words = self.words(queries)
         hits = device.empty(n_queries * plan.capacity, np.uint64)
         selection = Selection.make(device, n_queries, shape.n_distances, k, hits)
-        cells = n_queries * max(shape.n_distances, 2)
+        cells = n_queries * shape.n_distances
         self._launch_over("select.cu", "start", cells, [selection.record, np.int64(plan.capacity)])
         search = self.search(shape, words, selection)
         if plan.n_runs:
@@ -160,7 +160,7 @@ class Searcher:
             self._select("trim", selection, np.int64(k if last else 0))
         spare = device.empty(n_queries * plan.capacity if k > cuda_plan.SORT_TILE else 0, np.uint64)
         lists = self.lists(selection, hits, spare)
-        sort(device, lists, min(k, plan.capacity))
+        sort(device, lists, k)
         over_lists(device, "write_hits", lists, k, [np.int64(k), distances, indices])
 
     def lists(self, selection: Selection, keys: Any, spare: Any) -> np.void:
