@@ -28,7 +28,7 @@ _FORCED: dict[Variant, dict[str, int]] = {
     "popc": {"mma_queries": NEVER, "wgmma_queries": NEVER},
     "popc carry-save": {"mma_queries": NEVER, "wgmma_queries": NEVER},
     "mma": {"mma_queries": 1, "wgmma_queries": NEVER},
-    "wgmma": {"mma_queries": NEVER, "wgmma_queries": 1},
+    "wgmma": {"mma_queries": NEVER, "wgmma_queries": 1, "wgmma_words": 1, "wgmma_most": NEVER},
 }
 FORCED: tuple[Variant, ...] = ("popc", "popc carry-save", "mma", "wgmma")
 # Its plans count through carry-save adders; compiled for the card that is there.

@@ -91,7 +91,8 @@ def crossovers(record: dict[str, Any]) -> list[str]:
         return []
     return [
         f"crossover at {n_bits} bits: mma from Q={mma} (the plan: {TUNING.mma_queries}), "
-        f"wgmma from Q={wgmma} (the plan: {TUNING.wgmma_queries})"
+        f"wgmma from Q={wgmma} (the plan: {TUNING.wgmma_queries} to {TUNING.wgmma_most} from "
+        f"{32 * TUNING.wgmma_words} bits on)"
         for n_bits, mma, wgmma in targets.crossovers(record)
     ]
 

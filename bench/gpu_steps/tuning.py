@@ -13,14 +13,16 @@ from .card import Card
 from .frame import Case, Step
 from .searches import Search, prepared
 
-SWEEPS: dict[str, tuple[int, ...]] = {
-    "blocks_per_sm": (4, 8, 16, 32, 64, 128),
+_SWEEPS: dict[str, tuple[int, ...]] = {
+    "blocks_per_sm": (4, 16, 32, 64, 128),
     "sample_codes": (2**14, 2**16, 2**18, 2**20, 2**22),
     "hits_per_k": (8, 16, 32, 64),
-    "growth": (2, 4, 8, 16, 64),
 }
-SHAPES = (Search(64, 10**8, 1, 100), Search(256, 2 * 10**7, 1024, 100))
-_DRY_SHAPES = (Search(64, 6_000, 2, 5),)
+SWEEPS = {
+    Search(64, 10**8, 1, 100): _SWEEPS | {"growth": (2, 4, 8, 16)},
+    Search(256, 2 * 10**7, 1024, 100): _SWEEPS | {"batch_growth": (2, 3, 4, 6, 8)},
+}
+_DRY_SWEEPS = {Search(64, 6_000, 2, 5): _SWEEPS | {"growth": (2, 8)}}
 
 
 def swept(base: Search, name: str, values: Sequence[int]) -> Callable[[Card], dict[str, Any]]:
@@ -42,8 +44,8 @@ def swept(base: Search, name: str, values: Sequence[int]) -> Callable[[Card], di
 def cases(dry: bool) -> Sequence[Case]:
     return tuple(
         Case(f"{name}: {base}", swept(base, name, values[-2:] if dry else values), 3, (base,))
-        for base in (_DRY_SHAPES if dry else SHAPES)
-        for name, values in SWEEPS.items()
+        for base, sweeps in (_DRY_SWEEPS if dry else SWEEPS).items()
+        for name, values in sweeps.items()
     )
 
 

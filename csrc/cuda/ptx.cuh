@@ -27,14 +27,24 @@ HAMMING_DEVICE u32 shared_address(const void* pointer) {
   return static_cast<u32>(__cvta_generic_to_shared(pointer));
 }
 
-// mma.sync m16n8k256: d += popc(a AND b), A of 16 rows, B of 8 columns (PTX ISA, "Matrix fragments
-// for mma.m16n8k256 with .b1 type"). sm_80 and later.
-HAMMING_DEVICE void mma_and_popc(i32 (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+// mma.sync m16n8k256: d = c + popc(a AND b), A of 16 rows, B of 8 columns (PTX ISA, "Matrix
+// fragments for mma.m16n8k256 with .b1 type"). sm_80 and later.
+HAMMING_DEVICE void mma_and_popc(i32 (&d)[4], const u32 (&a)[4], u32 b0, u32 b1,
+                                 const i32 (&c)[4]) {
   asm volatile(
       "mma.sync.aligned.m16n8k256.row.col.s32.b1.b1.s32.and.popc "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
+      : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(c[0]), "r"(c[1]),
+        "r"(c[2]), "r"(c[3]));
+}
+
+// What the compiler knows of the values ends here: equal ones keep registers of their own, and no
+// arithmetic moves from one side to the other.
+template <int kCount>
+HAMMING_DEVICE void hold(i32 (&values)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(values[i])::"memory");
 }
 
 // cp.async of 4, 8 or 16 bytes into shared memory, both addresses aligned to that size.
@@ -89,6 +99,16 @@ HAMMING_DEVICE void mbarrier_wait(u64* barrier, u32 parity) {
 
 #ifdef HAMMING_WGMMA  // sm_90a alone
 
+// Registers of each thread of the warpgroup from here on, a multiple of 8: one gives, one takes.
+template <int kCount>
+HAMMING_DEVICE void give_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kCount));
+}
+template <int kCount>
+HAMMING_DEVICE void take_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kCount));
+}
+
 // Makes a thread's writes to shared memory visible to wgmma, which reads through another proxy.
 HAMMING_DEVICE void fence_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -100,14 +120,6 @@ HAMMING_DEVICE void wgmma_commit() {
 template <int kPending>
 HAMMING_DEVICE void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
-}
-
-// `asm volatile` does not order plain arithmetic: what reads accumulators after a wait must not
-// move before it.
-template <int kCount>
-HAMMING_DEVICE void hold(i32 (&values)[kCount]) {
-#pragma unroll
-  for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(values[i])::"memory");
 }
 
 #define HAMMING_D4(i) "+r"(d[i]), "+r"(d[i + 1]), "+r"(d[i + 2]), "+r"(d[i + 3])

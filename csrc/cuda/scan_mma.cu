@@ -7,7 +7,8 @@
 // rows g and g + 8 of A and of column g of B. A and B only have to name the same word in the same
 // place, so a lane takes adjacent ones and loads them together. It ends up with columns 2 t and 2 t
 // + 1 of both rows.
-#include "codes.cuh"
+constexpr int kBuffered = 128;
+#include "hits.cuh"
 
 constexpr int kQueries = HAMMING_QUERIES;
 constexpr int kColumns = kQueries / 8;  // multiplies for 16 codes, of 8 queries each
@@ -17,8 +18,7 @@ constexpr int kGroup = 16;                                  // codes to a multip
 constexpr bool kDirect = kWords <= 4;                       // distances without norms
 constexpr int kSteps = (kWords + 7) / 8;                    // multiplies of 256 bits for a code
 constexpr bool kPaired = kAlign == 16 && kWords % 16 == 0;  // one load for two steps
-// Groups whose loads are under way together: 2 KB a warp, where codes are long enough.
-constexpr int kAhead = kAlign < 4 ? 1 : kDirect ? 4 : kSteps <= 2 ? 2 : 1;
+constexpr int kAhead = HAMMING_AHEAD;  // groups that are compared while as many are loaded
 constexpr int kTile = kWarps * kGroup * kAhead;
 constexpr i32 kNever = -(1 << 28);
 
@@ -84,174 +84,210 @@ HAMMING_DEVICE u32 norm_of(const Share& share) {
   return bits;
 }
 
-// A row's sum over the four lanes that share it.
-HAMMING_DEVICE u32 sum_of_four(u32 value) {
-  value += __shfl_xor_sync(kWarp, value, 1);
-  return value + __shfl_xor_sync(kWarp, value, 2);
-}
-
-// What this lane knows of its queries.
+// What a lane knows of its queries.
 struct Queries {
   Share shares[kColumns];
-  // Added to a product, what must reach half of the code's norm (kDirect: the negated limit, and
-  // the sum must be negative).
-  i32 terms[kColumns][2];
+  // What products begin with, so that they must reach half of the code's norm (kDirect: the negated
+  // limit, and they must be negative). As the multiplies take it: once for each row.
+  i32 terms[kColumns][4];
 };
 
-// Sixteen codes: this lane's share of rows g and g + 8, and whether they can be hits.
+// The same of the block, in shared memory.
+struct Columns {
+  i32 limits[kQueries];
+  i32 norms[kQueries];
+  i32 terms[2][kQueries];      // the same twice: once for each row of a fragment
+  Share shares[kColumns][32];  // of each lane, for code that does not know its column beforehand
+};
+
+// Sixteen codes: this lane's share of rows g and g + 8, and as bits whether they can be hits.
 struct Codes {
   Share shares[2];
-  bool there[2];
+  u32 there;
 };
 
-HAMMING_DEVICE Codes load_codes(const Search& search, i64 group) {
-  const i64 n_bytes = row_bytes(search);
-  Codes codes;
+// The kAhead groups from row `first` on, of which this lane's first row lies at `row`.
+HAMMING_DEVICE void load_groups(const Search& search, i64 first, const u8* row,
+                                Codes (&groups)[kAhead]) {
+  const i64 n_bytes = row_bytes(search), own = first + lane_id() / 4;
+  if (first + kAhead * kGroup <= search.end) {
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const i64 row = group + lane_id() / 4 + 8 * half;
-    const i64 inside = min(row, search.end - 1);  // past the end: some code, that is no hit
-    codes.there[half] = row < search.end && (search.mask == nullptr || search.mask[inside] != 0);
-    codes.shares[half] = load_share(search.codes + inside * n_bytes, n_bytes);
+    for (int i = 0; i < 2 * kAhead; ++i) {
+      groups[i / 2].shares[i % 2] = load_share(row + 8 * i * n_bytes, n_bytes);
+      groups[i / 2].there = 3;
+    }
+  } else {  // past the end: the last code, which is no hit
+#pragma unroll
+    for (int i = 0; i < 2 * kAhead; ++i) {
+      const i64 inside = min(own + 8 * i, search.end - 1);
+      groups[i / 2].shares[i % 2] = load_share(search.codes + inside * n_bytes, n_bytes);
+      const u32 there = own + 8 * i < search.end;
+      groups[i / 2].there = i % 2 == 0 ? there : groups[i / 2].there | there << 1;
+    }
   }
-  return codes;
-}
-
-// Appends a query's hits among the 16 codes. The eight lanes that have it, one in four, add theirs
-// up first: one addition that has to be waited for makes room for all of them.
-HAMMING_DEVICE void append_column(const Search& search, int query, const i32 (&distances)[2],
-                                  const bool (&hits)[2], i64 group) {
-  const int lane = lane_id(), g = lane / 4, t = lane % 4;
-  const u32 low = __ballot_sync(kWarp, hits[0]), high = __ballot_sync(kWarp, hits[1]);
-  if ((low | high) == 0) return;
-  const u32 lanes = 0x11111111u << t;
-  const u32 all = __popc(low & lanes) + __popc(high & lanes);
-  u64 place = 0;
-  if (g == 0 && all != 0) place = atomicAdd(search.counts + query, static_cast<u64>(all));
-  place = __shfl_sync(kWarp, place, t);
-  const u32 before = lanes & ((1u << lane) - 1);
-  const u32 places[2] = {static_cast<u32>(__popc(low & before)),
-                         static_cast<u32>(__popc(low & lanes) + __popc(high & before))};
+  if (search.mask == nullptr) return;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    if (!hits[half]) continue;
-    const u32 distance = static_cast<u32>(distances[half]);
-    write_hit(search, query, place + places[half], distance, group + g + 8 * half);
-    count_hit(search, query, distance);
+  for (int i = 0; i < 2 * kAhead; ++i) {
+    const i64 inside = min(own + 8 * i, search.end - 1);
+    if (search.mask[inside] == 0) groups[i / 2].there &= i % 2 == 0 ? 2 : 1;
   }
 }
 
-HAMMING_DEVICE void compare(const Search& search, const Queries& queries, const i32* limits,
-                            const i32* norms, int first_query, Codes& codes, i64 group) {
-  const int t = lane_id() % 4;
-  u32 code_norms[2] = {0, 0};
-  if constexpr (!kDirect) {
-    // Both sums in one register: norms fit 16 bits up to 65535 bits.
-    const u32 both = sum_of_four(norm_of(codes.shares[0]) | norm_of(codes.shares[1]) << 16);
-    code_norms[0] = both & 0xffff;
-    code_norms[1] = both >> 16;
-  }
-#pragma unroll
-  for (int half = 0; half < 2; ++half) complement(codes.shares[half], t >= 2);
-
-  i32 products[kColumns][4];
-#pragma unroll
-  for (int j = 0; j < kColumns; ++j) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) products[j][i] = 0;
-  }
+// sums = terms + this lane's products of 16 codes with a column.
+HAMMING_DEVICE void multiply(const Codes& codes, const Share& column, const i32 (&terms)[4],
+                             i32 (&sums)[4]) {
 #pragma unroll
   for (int step = 0; step < kSteps; ++step) {
     const u32 a[4] = {codes.shares[0].words[step][0], codes.shares[1].words[step][0],
                       codes.shares[0].words[step][1], codes.shares[1].words[step][1]};
-#pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
-      mma_and_popc(products[j], a, queries.shares[j].words[step][0],
-                   queries.shares[j].words[step][1]);
+    const u32(&words)[2] = column.words[step];
+    if (step == 0) {
+      mma_and_popc(sums, a, words[0], words[1], terms);
+    } else {
+      mma_and_popc(sums, a, words[0], words[1], sums);
     }
   }
+}
 
+// Takes the hits among 16 codes in the columns that `near_columns` has a bit for; `group` counts
+// from the segment's first row. They are rare: products are made again, column by column.
+HAMMING_DEVICE void offer(const Search& search, HitBuffer& buffer, const Columns& columns,
+                          int first_query, const Codes& codes, const i32 (&code_norms)[2],
+                          i64 group, u32 near_columns) {
+  const int g = lane_id() / 4, t = lane_id() % 4;
+  const i32 zeros[4] = {};
+#pragma unroll 1
+  for (; near_columns != 0; near_columns &= near_columns - 1) {
+    const int j = __ffs(near_columns) - 1;
+    i32 distances[4];
+    multiply(codes, columns.shares[j][lane_id()], zeros, distances);
+    u32 hits = 0;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const int column = 8 * j + 2 * t + i % 2;
+      if constexpr (!kDirect) {
+        distances[i] = code_norms[i / 2] + columns.norms[column] - 2 * distances[i];
+      }
+      const bool there = (codes.there >> (i / 2) & 1) != 0;
+      if (there && distances[i] < columns.limits[column]) hits |= 1u << i;
+    }
+    u64* place = room_for(search, buffer, first_query, static_cast<u32>(__popc(hits)));
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if ((hits >> i & 1) == 0) continue;
+      *place++ = buffered_hit(8 * j + 2 * t + i % 2, static_cast<u32>(distances[i]),
+                              group + g + 8 * (i / 2));
+    }
+  }
+}
+
+HAMMING_DEVICE void compare(const Search& search, const Queries& queries, HitBuffer& buffer,
+                            const Columns& columns, int first_query, Codes& codes, i64 group) {
+  i32 code_norms[2] = {0, 0}, least[2] = {0, 0};
+  if constexpr (!kDirect) {
+    // A column of ones counts the bits of a row, and leaves them where they are needed.
+    const i32 zeros[4] = {};
+    Share ones;
+    i32 counted[4];
+#pragma unroll
+    for (int step = 0; step < kSteps; ++step) ones.words[step][0] = ones.words[step][1] = ~0u;
+    multiply(codes, ones, zeros, counted);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      code_norms[half] = counted[2 * half];
+      least[half] = counted[2 * half] >> 1;
+    }
+  }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) complement(codes.shares[half], lane_id() % 4 >= 2);
+  i32 sums[kColumns][4];
+#pragma unroll
+  for (int j = 0; j < kColumns; ++j) multiply(codes, queries.shares[j], queries.terms[j], sums[j]);
   bool near = false;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     i32 best = kDirect ? 0 : kNever;
 #pragma unroll
-    for (int j = 0; j < kColumns; ++j) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        const i32 sum = products[j][2 * half + i] + queries.terms[j][i];
-        best = kDirect ? min(best, sum) : max(best, sum);
-      }
+    for (int j = 0; j < kColumns; ++j) {  // one instruction for two of them
+      const i32 one = sums[j][2 * half], other = sums[j][2 * half + 1];
+      best = kDirect ? min(best, min(one, other)) : max(best, max(one, other));
     }
-    const i32 least = static_cast<i32>(code_norms[half] / 2);
-    near |= codes.there[half] && (kDirect ? best < 0 : best >= least);
+    near |= kDirect ? best < 0 : best >= least[half];
   }
   if (!__any_sync(kWarp, near)) return;
+  u32 near_columns = 0;
 #pragma unroll
   for (int j = 0; j < kColumns; ++j) {
+    near = false;
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int column = 8 * j + 2 * t + i;
-      i32 distances[2];
-      bool hits[2];
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const i32 product = products[j][2 * half + i];
-        const i32 norm = static_cast<i32>(code_norms[half]) + norms[column];
-        distances[half] = kDirect ? product : norm - 2 * product;
-        hits[half] = codes.there[half] && distances[half] < limits[column];
-      }
-      append_column(search, first_query + column, distances, hits, group);
-    }
+    for (int i = 0; i < 4; ++i) near |= kDirect ? sums[j][i] < 0 : sums[j][i] >= least[i / 2];
+    if (__any_sync(kWarp, near)) near_columns |= 1u << j;
   }
+  offer(search, buffer, columns, first_query, codes, code_norms, group - search.begin,
+        near_columns);
 }
 
-extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_mma(const Search search) {
-  __shared__ i32 limits[kQueries];
-  __shared__ i32 norms[kQueries];
-  const int first_query = static_cast<int>(blockIdx.x) * kQueries;
-  const int lane = lane_id(), g = lane / 4, t = lane % 4;
-
+// The queries of a block.
+HAMMING_DEVICE Queries load_queries(const Search& search, Columns& columns, int first_query) {
+  const int g = lane_id() / 4, t = lane_id() % 4;
   Queries queries;
 #pragma unroll
   for (int j = 0; j < kColumns; ++j) {
     // Past the last query: some query's words, and a limit that nothing is below.
     const int query = min(first_query + 8 * j + g, search.n_queries - 1);
     Share share = query_share(search.queries + static_cast<i64>(query) * search.n_words);
-    const u32 norm = sum_of_four(kDirect ? (t < 2 ? norm_of(share) : 0) : norm_of(share));
-    if (threadIdx.x < 32 && t == 0) {
-      const bool there = first_query + 8 * j + g < search.n_queries;
-      norms[8 * j + g] = static_cast<i32>(norm);
-      limits[8 * j + g] = there ? static_cast<i32>(search.limits[query]) : 0;
-    }
+    u32 norm = kDirect && t >= 2 ? 0 : norm_of(share);  // over the four lanes that share it
+    norm += __shfl_xor_sync(kWarp, norm, 1);
+    norm += __shfl_xor_sync(kWarp, norm, 2);
     complement(share, t < 2);
+    if (threadIdx.x < 32) {
+      columns.shares[j][lane_id()] = share;
+      if (t == 0) {
+        const bool there = first_query + 8 * j + g < search.n_queries;
+        const i32 limit = there ? static_cast<i32>(search.limits[query]) : 0;
+        // d < limit where 2 popc >= |x| + (|y| - limit + 1). Rounded so that nothing is missed: of
+        // the halves, |x|'s down and the other up.
+        const i32 rest = static_cast<i32>(norm) - limit + 1;
+        const i32 term = kDirect ? -limit : limit == 0 ? kNever : -((rest + 1) >> 1);
+        columns.norms[8 * j + g] = static_cast<i32>(norm);
+        columns.limits[8 * j + g] = limit;
+        columns.terms[0][8 * j + g] = columns.terms[1][8 * j + g] = term;
+      }
+    }
     queries.shares[j] = share;
   }
   __syncthreads();
 #pragma unroll
   for (int j = 0; j < kColumns; ++j) {
+    // Read from two places, since the compiler would copy equal values again and again.
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int column = 8 * j + 2 * t + i;
-      // d < limit where 2 popc >= |x| + (|y| - limit + 1). Rounded so that nothing is missed: of
-      // the halves, |x|'s down and the other up.
-      const i32 rest = norms[column] - limits[column] + 1;
-      queries.terms[j][i] = kDirect               ? -limits[column]
-                            : limits[column] == 0 ? kNever
-                                                  : -((rest + 1) >> 1);
-    }
+    for (int i = 0; i < 4; ++i) queries.terms[j][i] = columns.terms[i / 2][8 * j + 2 * t + i % 2];
   }
+  return queries;
+}
 
+extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_mma(const Search search) {
+  __shared__ Columns columns;
+  __shared__ u64 buffers[kWarps][kBuffered];
+  const int first_query = static_cast<int>(blockIdx.x) * kQueries;
+  const Queries queries = load_queries(search, columns, first_query);
+  HitBuffer buffer{buffers[threadIdx.x / 32], 0};
   const i64 stride = static_cast<i64>(gridDim.y) * kTile;
-  const i64 first = search.begin + static_cast<i64>(blockIdx.y) * kTile +
-                    static_cast<int>(threadIdx.x) / 32 * (kGroup * kAhead);
-  for (i64 groups = first; groups < search.end; groups += stride) {
+  i64 first = search.begin + static_cast<i64>(blockIdx.y) * kTile +
+              static_cast<int>(threadIdx.x) / 32 * (kGroup * kAhead);
+  const u8* row = search.codes + (first + lane_id() / 4) * row_bytes(search);
+  Codes next[kAhead];
+  load_groups(search, first, row, next);
+  for (; first < search.end; first += stride) {
     Codes codes[kAhead];
 #pragma unroll
-    for (int i = 0; i < kAhead; ++i) codes[i] = load_codes(search, groups + i * kGroup);
+    for (int i = 0; i < kAhead; ++i) codes[i] = next[i];
+    row += stride * row_bytes(search);
+    load_groups(search, first + stride, row, next);  // they come while these are compared
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
-      compare(search, queries, limits, norms, first_query, codes[i], groups + i * kGroup);
+      compare(search, queries, buffer, columns, first_query, codes[i], first + i * kGroup);
     }
   }
+  empty_buffer(search, buffer, first_query);
 }

@@ -7,15 +7,16 @@
 // exchanged by an exclusive or with bits of the row's number: neither the copies into it nor the
 // multiplies meet bank conflicts. HAMMING_WORDS: 1 to 32.
 #define HAMMING_WGMMA
-#include "codes.cuh"
+constexpr int kBuffered = 512;
+#include "hits.cuh"
 
 constexpr int kSteps = (kWords + 7) / 8;                           // multiplies of 256 bits
 constexpr int kPitch = kSteps == 1 ? 32 : kSteps == 2 ? 64 : 128;  // bytes of a code in a tile
 constexpr int kTile = 128;
 // Of the tiles, kAhead are on their way and the others have come: the slack between those who bring
 // and those who compare.
-constexpr int kStages = 6;
-constexpr int kAhead = 3;
+constexpr int kStages = HAMMING_STAGES;
+constexpr int kAhead = kStages - 3;
 constexpr int kQueriesOfGroup = 64;
 constexpr int kQueriesOfBlock = 2 * kQueriesOfGroup;
 constexpr int kGroupThreads = 128;
@@ -35,6 +36,7 @@ struct Shared {
   i32* terms;    // kStages x kTile: minus half of that; kNever where there is no code to find
   u64* filled;   // kStages: the tile has come
   u64* emptied;  // kStages: both warpgroups have done with it
+  u64* hits;     // kBuffered for each warp that compares
 };
 
 HAMMING_DEVICE Shared shared_memory() {
@@ -44,7 +46,7 @@ HAMMING_DEVICE Shared shared_memory() {
   i32* norms = reinterpret_cast<i32*>(tiles + kStages * kStageBytes);
   i32* terms = norms + kStages * kTile;
   u64* barriers = reinterpret_cast<u64*>(terms + kStages * kTile);
-  return {tiles, norms, terms, barriers, barriers + kStages};
+  return {tiles, norms, terms, barriers, barriers + kStages, barriers + 2 * kStages};
 }
 
 // Where byte `byte` of a code lies in a tile, from the tile's first.
@@ -184,43 +186,44 @@ HAMMING_DEVICE Queries load_queries(const Search& search, int first) {
   return queries;
 }
 
-// Appends the hits of a warp's tile. Register i of the accumulators is of query g + 8 (i / 2 % 2)
-// and of code 8 (i / 4) + 2 t + i % 2. The four lanes that share a query add their hits up first:
-// one addition that has to be waited for makes room for all of them.
-HAMMING_DEVICE void offer(const Search& search, const Queries& queries, const i32 (&products)[64],
-                          const i32* norms, const i32* terms, int first_query, i64 first_row) {
-  const int lane = lane_id(), g = lane / 4, t = lane % 4;
+// The best sums of products and terms among a lane's pairs: by query, and by parts of the tile.
+constexpr int kParts = 4;
+struct Best {
+  i32 sums[2][kParts];
+
+  HAMMING_DEVICE bool reaches(const Queries& queries, int part) const {
+    return sums[0][part] >= queries.least[0] || sums[1][part] >= queries.least[1];
+  }
+};
+
+// Takes the hits of a warp's tile. Register i of the accumulators is of query g + 8 (i / 2 % 2) and
+// of code 8 (i / 4) + 2 t + i % 2; `first_row` counts from the segment's first. Only the part of
+// the tile that has a hit is looked at, which makes the few that have one bearable.
+HAMMING_DEVICE void offer(const Search& search, const Queries& queries, HitBuffer& buffer,
+                          const Best& best, const i32 (&products)[64], const i32* norms,
+                          const i32* terms, int first_query, i64 first_row) {
+  constexpr int kPairs = 64 / kParts;
+  const int g = lane_id() / 4, t = lane_id() % 4;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const int query = first_query + g + 8 * half;
+  for (int part = 0; part < kParts; ++part) {
+    if (!__any_sync(kWarp, best.reaches(queries, part))) continue;
+    const auto code_of = [&](int i) { return 8 * (i / 4 + kPairs / 4 * part) + 2 * t + i % 2; };
     const auto distance_of = [&](int i) {
-      return queries.norms[half] + norms[8 * (i / 2) + 2 * t + i % 2] -
-             2 * products[4 * (i / 2) + 2 * half + i % 2];
+      const int half = i / 2 % 2;
+      return queries.norms[half] + norms[code_of(i)] - 2 * products[kPairs * part + i];
     };
     u32 hits = 0;
 #pragma unroll
-    for (int i = 0; i < 32; ++i) {
-      const bool there = terms[8 * (i / 2) + 2 * t + i % 2] != kNever;
-      if (there && distance_of(i) < queries.limits[half]) hits |= 1u << i;
+    for (int i = 0; i < kPairs; ++i) {
+      const bool there = terms[code_of(i)] != kNever;
+      if (there && distance_of(i) < queries.limits[i / 2 % 2]) hits |= 1u << i;
     }
-    if (!__any_sync(kWarp, hits != 0)) continue;
-    const u32 own = __popc(hits);
-    u32 until = own;  // of the lanes up to this one
+    u64* place = room_for(search, buffer, first_query, static_cast<u32>(__popc(hits)));
 #pragma unroll
-    for (int distance = 1; distance < 4; distance *= 2) {
-      const u32 before = __shfl_up_sync(kWarp, until, distance);
-      if (t >= distance) until += before;
-    }
-    const u32 all = __shfl_sync(kWarp, until, lane | 3);
-    u64 place = 0;
-    if (t == 0 && all != 0) place = atomicAdd(search.counts + query, static_cast<u64>(all));
-    place = __shfl_sync(kWarp, place, lane & ~3) + until - own;
-#pragma unroll
-    for (int i = 0; i < 32; ++i) {
+    for (int i = 0; i < kPairs; ++i) {
       if ((hits >> i & 1) == 0) continue;
       const u32 distance = static_cast<u32>(distance_of(i));
-      write_hit(search, query, place++, distance, first_row + 8 * (i / 2) + 2 * t + i % 2);
-      count_hit(search, query, distance);
+      *place++ = buffered_hit(g + 8 * (i / 2 % 2), distance, first_row + code_of(i));
     }
   }
 }
@@ -232,6 +235,7 @@ HAMMING_DEVICE void compare_tiles(const Search& search, const Shared& shared, i6
   const int first_query =
       static_cast<int>(blockIdx.x) * kQueriesOfBlock + group * kQueriesOfGroup + 16 * warp;
   const Queries queries = load_queries(search, first_query);
+  HitBuffer buffer{shared.hits + (4 * group + warp) * kBuffered, 0};
   i64 mine = 0;
   for (i64 tile = blockIdx.y; tile < n_tiles; tile += gridDim.y, ++mine) {
     const int stage = static_cast<int>(mine % kStages);
@@ -246,27 +250,28 @@ HAMMING_DEVICE void compare_tiles(const Search& search, const Shared& shared, i6
     }
     wgmma_commit();
     wgmma_wait<0>();
-    hold(products);
+    hold(products);  // `asm volatile` does not order what reads them
 
     const i32* terms = shared.terms + stage * kTile;
-    // One instruction a pair, which adds and compares, in four chains.
-    i32 best[4] = {kNever, kNever, kNever, kNever};
+    Best best;
 #pragma unroll
-    for (int i = 0; i < 64; i += 4) {
-      const int2 pair = *reinterpret_cast<const int2*>(terms + 2 * i + 2 * t);
+    for (int i = 0; i < 2 * kParts; ++i) best.sums[i % 2][i / 2] = kNever;
 #pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        best[j] = max(best[j], products[i + j] + (j % 2 == 0 ? pair.x : pair.y));
-      }
+    for (int i = 0; i < 64; ++i) {  // one instruction a pair, which adds and compares
+      const int2 pair = *reinterpret_cast<const int2*>(terms + 8 * (i / 4) + 2 * t);
+      i32& own = best.sums[i / 2 % 2][i / (64 / kParts)];
+      own = max(own, products[i] + (i % 2 == 0 ? pair.x : pair.y));
     }
-    const bool near =
-        max(best[0], best[1]) >= queries.least[0] || max(best[2], best[3]) >= queries.least[1];
+    bool near = false;
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) near |= best.reaches(queries, part);
     if (__any_sync(kWarp, near)) {
-      offer(search, queries, products, shared.norms + stage * kTile, terms, first_query,
-            search.begin + tile * kTile);
+      offer(search, queries, buffer, best, products, shared.norms + stage * kTile, terms,
+            first_query, tile * kTile);
     }
     warp_arrive(shared.emptied + stage);
   }
+  empty_buffer(search, buffer, first_query);
 }
 
 // blockIdx.x: 128 queries; blockIdx.y: every gridDim.y-th tile. Blocks that are neighbours in x
@@ -281,9 +286,12 @@ extern "C" __global__ void __launch_bounds__(kThreads, 1) scan_wgmma(const Searc
   }
   __syncthreads();
   const i64 n_tiles = (search.end - search.begin + kTile - 1) / kTile;
+  // Of 64k registers, those who compare need most.
   if (threadIdx.x < 2 * kGroupThreads) {
+    take_registers<224>();
     compare_tiles(search, shared, n_tiles);
   } else {
+    give_registers<56>();
     bring_tiles(search, shared, n_tiles);
   }
 }

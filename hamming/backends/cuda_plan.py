@@ -7,6 +7,7 @@ on a card (`bench/gpu.py`).
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -48,31 +49,41 @@ class Tuning:
     """Sizes that decide speed and memory, never results. Tests shrink them.
 
     Attributes:
-        mma_queries: from so many queries on, multiply. Assumed: at 3 population counts keep up with
-            memory at every width (16 a clock and multiprocessor).
-        wgmma_queries: from so many on, Hopper's asynchronous multiplies. Assumed: below it half of
-            a block's 128 queries would be empty.
+        mma_queries: from so many queries on, multiply. Measured on an H100: at 3 population counts
+            keep up with memory at every width, at 4 multiplies are as fast or faster
+            (bench/results/gpu-h100.json).
+        wgmma_queries: from so many on, Hopper's asynchronous multiplies of codes of at least
+            `wgmma_words` words, up to `wgmma_most` queries. Measured there: at 1024 bits they win
+            by 2 to 16 % from 128 to 512 queries, and lose elsewhere.
         workspace_bytes: of one call, beside its result; queries are taken in parts. Assumed.
         hits_per_k: room for hits, in k. Assumed: segments that grow by `growth` find less than
             growth * k hits in any order but the worst, and half of the room is theirs.
         least_hits: the least room for a query's hits. Assumed.
         sample_codes: codes of the sample that sets the first limit, at least; 64 k if that is more.
-            Assumed: 2^18 codes are 0.26 % of 1e8.
-        growth: rows of a segment, in rows before it. Assumed.
+            Measured there: 2^18 is best, 2^16 costs 5 %, 2^22 nothing to 8 %.
+        growth: rows of a segment, in rows before it. Measured on an H100 (gpu-h100-second.json):
+            8 is best for a query of 64 bits.
+        batch_growth: the same of a large batch, whose hits cost more than launches; 2 to 4 are best
+            there for 1024 queries of 256 bits, 8 costs 7 % more and 16 costs 37 %.
+        large_batch: queries that make one. Assumed.
         tie_chunks: chunks a flooded segment is cut into. Assumed.
-        blocks_per_sm: blocks of 256 threads that share the tiles. Assumed: several times the five
-            that fit beside each other, so that the last ones are short.
+        blocks_per_sm: blocks of 256 threads that share the tiles. Measured there: more than fit
+            beside each other, so that the last ones are short, gain 1 %.
     """
 
     mma_queries: int = 4
-    wgmma_queries: int = 129
+    wgmma_queries: int = 65
+    wgmma_words: int = 32
+    wgmma_most: int = 1023
     workspace_bytes: int = 2**30
     hits_per_k: int = 32
     least_hits: int = 4096
     sample_codes: int = 2**18
     growth: int = 8
+    batch_growth: int = 4
+    large_batch: int = 129
     tie_chunks: int = 512
-    blocks_per_sm: int = 32
+    blocks_per_sm: int = 64
 
 
 TUNING = Tuning()
@@ -137,13 +148,19 @@ def alignment_of(address: int) -> int:
     return (address | 16) & -(address | 16)
 
 
+@functools.lru_cache(maxsize=1024)  # launches ask again and again
 def scan_for(shape: Shape, facts: Facts, tuning: Tuning = TUNING) -> Scan:
     """The kernel that suits a batch: see csrc/cuda/scan_*.cu."""
-    if shape.n_queries >= tuning.wgmma_queries and wgmma_runs(shape, facts):
+    if _wgmma_pays(shape, tuning) and wgmma_runs(shape, facts):
         return wgmma_scan(shape)
     if shape.n_queries >= tuning.mma_queries and mma_runs(shape, facts):
-        return mma_scan(shape)
+        return mma_scan(shape, facts)
     return popc_scan(shape, facts)
+
+
+def _wgmma_pays(shape: Shape, tuning: Tuning) -> bool:
+    many = tuning.wgmma_queries <= shape.n_queries <= tuning.wgmma_most
+    return many and shape.n_words >= tuning.wgmma_words
 
 
 def wgmma_runs(shape: Shape, facts: Facts) -> bool:
@@ -156,6 +173,7 @@ def mma_runs(shape: Shape, facts: Facts) -> bool:
     return (8, 0) <= facts.capability < (10, 0) and shape.n_words <= 64
 
 
+@functools.lru_cache(maxsize=1024)
 def popc_scan(shape: Shape, facts: Facts) -> Scan:
     """Population counts: any width, any device."""
     words, lanes = popc_words(shape)
@@ -177,6 +195,7 @@ def popc_words(shape: Shape) -> tuple[int, int]:
     return (words, 1) if words <= 16 else (0, 1)
 
 
+@functools.lru_cache(maxsize=1024)
 def popc_kernel(entry: str, shape: Shape, facts: Facts, queries: int, shared: int = 0) -> Kernel:
     """A kernel of scan_popc.cu or ties.cu."""
     file = "ties.cu" if entry.endswith("_ties") else "scan_popc.cu"
@@ -193,34 +212,44 @@ def popc_kernel(entry: str, shape: Shape, facts: Facts, queries: int, shared: in
     return Kernel(file, entry, tuple(defines.items()), shared=shared)
 
 
-def mma_scan(shape: Shape) -> Scan:
+def mma_scan(shape: Shape, facts: Facts) -> Scan:
     """1-bit multiplies of 8 to 64 queries with 16 codes."""
     steps = (shape.n_words + 7) // 8
     # What fits beside the codes in 128 registers, which tests/cuda/test_compile.py looks at.
     fitting = {1: 8, 2: 5, 3: 5, 4: 4, 5: 3, 6: 2}.get(steps, 1)
+    if facts.capability != (9, 0):  # no instruction for the least of three
+        fitting -= 1
     columns = max(1, min(fitting, (shape.n_queries + 7) // 8))
+    # Groups of 16 codes that a warp loads together. Few queries wait for memory, and have registers
+    # left; long codes and loads of single bytes fill them.
+    ahead = 2 if steps == 1 else 1
+    if columns <= 2 and steps <= 2:
+        ahead *= 2
+    if shape.row_alignment < 4 or steps > 4:
+        ahead = 1
     defines = {
         "HAMMING_WORDS": shape.n_words,
         "HAMMING_ALIGN": _load_bytes(shape.row_alignment),
         "HAMMING_QUERIES": 8 * columns,
+        "HAMMING_AHEAD": ahead,
     }
     kernel = Kernel("scan_mma.cu", "scan_mma", tuple(defines.items()))
-    groups = 4 if shape.n_words <= 4 else 2 if steps <= 2 else 1  # kAhead of scan_mma.cu
-    if shape.row_alignment < 4:
-        groups = 1
-    return Scan("mma", kernel, 8 * columns, 128 * groups)
+    return Scan("mma", kernel, 8 * columns, 128 * ahead)
 
 
 def wgmma_scan(shape: Shape) -> Scan:
     """Asynchronous 1-bit multiplies of 128 queries with tiles of 128 codes."""
     steps = (shape.n_words + 7) // 8
     pitch = {1: 32, 2: 64}.get(steps, 128)
+    stages = 12 if pitch <= 64 else 8
     defines = {
         "HAMMING_WORDS": shape.n_words,
         "HAMMING_ALIGN": _load_bytes(shape.row_alignment),
+        "HAMMING_STAGES": stages,
     }
-    # Six tiles with their norms, terms and barriers, and up to a swizzle's pattern before them.
-    shared = 6 * (128 * pitch + 2 * 4 * 128 + 2 * 8) + 8 * pitch
+    # Tiles with their norms, terms and barriers, up to a swizzle's pattern before them, and the
+    # buffers of eight warps (kBuffered hits).
+    shared = stages * (128 * pitch + 2 * 4 * 128 + 2 * 8) + 8 * pitch + 8 * 8 * 512
     kernel = Kernel("scan_wgmma.cu", "scan_wgmma", tuple(defines.items()), 384, shared)
     return Scan("wgmma", kernel, 128, 128)
 
@@ -245,6 +274,7 @@ def scan_grid(
     return groups, max(1, min(tiles, 65535, stripes))
 
 
+@functools.lru_cache(maxsize=1024)
 def topk_plan(shape: Shape, k: int, tuning: Tuning = TUNING) -> TopkPlan:
     """Memory, sample and segments of a search for the k nearest."""
     room = max(tuning.least_hits, tuning.hits_per_k * k, 4 * k)
@@ -258,8 +288,9 @@ def topk_plan(shape: Shape, k: int, tuning: Tuning = TUNING) -> TopkPlan:
         # itself (distances are few), and half of the room is for them. But not much more than the
         # sample: where all codes are equal, all of the first segment are hits.
         first = min(capacity * sampled // (8 * k), 8 * sampled)
+    growth = tuning.batch_growth if shape.n_queries >= tuning.large_batch else tuning.growth
     return TopkPlan(
-        query_tile, capacity, n_runs, run_codes, _segments(shape.n_codes, first, tuning)
+        query_tile, capacity, n_runs, run_codes, _segments(shape.n_codes, first, growth)
     )
 
 
@@ -274,17 +305,17 @@ def workspace_of_query(shape: Shape, k: int, capacity: int, tuning: Tuning = TUN
 def _sample(shape: Shape, k: int, tuning: Tuning) -> tuple[int, int]:
     """Runs and their codes: an eighth of the rows at most, and enough to hold k."""
     # For large batches a sixteenth, because population counts compare a sample. Assumed.
-    share = 16 if shape.n_queries >= tuning.wgmma_queries else 1
+    share = 16 if shape.n_queries >= tuning.large_batch else 1
     codes = min(max(tuning.sample_codes // share, 64 * k), shape.n_codes // 8)
     run_codes = max(64, codes // 256 // 64 * 64)
     n_runs = codes // run_codes
     return (n_runs, run_codes) if n_runs * run_codes >= 4 * k else (0, 0)
 
 
-def _segments(n_codes: int, first: int, tuning: Tuning) -> tuple[tuple[int, int], ...]:
+def _segments(n_codes: int, first: int, growth: int) -> tuple[tuple[int, int], ...]:
     bounds = [0]
     while bounds[-1] < n_codes:
-        rows = first if bounds[-1] == 0 else tuning.growth * bounds[-1]
+        rows = first if bounds[-1] == 0 else growth * bounds[-1]
         rows = max(ROW_UNIT, min(rows, MAX_SEGMENT) // ROW_UNIT * ROW_UNIT)
         left = n_codes - bounds[-1]
         # A short last segment would cost as many launches as the others.

@@ -26,6 +26,7 @@ SMALL = Tuning(
     blocks_per_sm=1,
     mma_queries=2,
     wgmma_queries=5,
+    wgmma_words=1,
 )
 
 

@@ -126,9 +126,10 @@ def test_carry_save_adders_count_less(folder: Path) -> None:
 def test_multiplies_are_native(
     capability: tuple[int, int], n_bytes: int, steps: int, folder: Path
 ) -> None:
-    scan = cuda_plan.mma_scan(Shape(64, 10**8, n_bytes, 16))
+    scan = cuda_plan.mma_scan(Shape(64, 10**8, n_bytes, 16), Facts(capability, 100))
     groups = scan.codes // 128  # of codes, whose loads are under way together
-    expected = groups * steps * scan.queries // 8
+    norms = int(n_bytes > 16)  # a column of ones, where distances need them
+    expected = groups * steps * (scan.queries // 8 + norms + 1)  # and one where hits are taken
     assert count(r"\bBMMA\.168256\.AND\.POPC\b", scan.kernel, capability, folder) == expected
     assert count(r"\bIMMA\b", scan.kernel, capability, folder) == 0
 

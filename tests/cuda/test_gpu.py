@@ -13,6 +13,8 @@ from tests.hamming import oracle
 
 pytestmark = [
     pytest.mark.gpu,
+    # torch says so of the mode that lets no synchronisation pass.
+    pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype"),
     pytest.mark.skipif(CUDA.missing is not None, reason=CUDA.missing or ""),
 ]
 
@@ -21,7 +23,7 @@ NEVER = 2**31
 VARIANTS = {
     "popc": Tuning(mma_queries=NEVER, wgmma_queries=NEVER),
     "mma": Tuning(mma_queries=1, wgmma_queries=NEVER),
-    "wgmma": Tuning(mma_queries=1, wgmma_queries=1),
+    "wgmma": Tuning(mma_queries=1, wgmma_queries=1, wgmma_words=1, wgmma_most=NEVER),
 }
 
 

@@ -85,8 +85,10 @@ def test_grids_fit_a_device_and_are_of_whole_groups(shape: Shape) -> None:
         (3, 32, (9, 0), "popc"),
         (4, 32, (9, 0), "mma"),
         (128, 32, (9, 0), "mma"),
-        (129, 32, (9, 0), "wgmma"),
-        (10_000, 128, (9, 0), "wgmma"),
+        (129, 32, (9, 0), "mma"),
+        (64, 128, (9, 0), "mma"),
+        (65, 128, (9, 0), "wgmma"),
+        (1024, 128, (9, 0), "mma"),
         (10_000, 129, (9, 0), "mma"),
         (10_000, 257, (9, 0), "popc"),
         (10_000, 32, (8, 6), "mma"),
@@ -117,7 +119,7 @@ def test_short_rows_are_loaded_several_at_a_time() -> None:
     ]:
         kernel = cuda_plan.popc_scan(Shape(1, 100, n_bytes, alignment), H200).kernel
         assert dict(kernel.defines)["HAMMING_ALIGN"] == loaded
-    for scan in (cuda_plan.mma_scan, cuda_plan.wgmma_scan):
+    for scan in (lambda shape: cuda_plan.mma_scan(shape, H200), cuda_plan.wgmma_scan):
         assert dict(scan(Shape(200, 100, 8, 16)).kernel.defines)["HAMMING_ALIGN"] == 8
 
 

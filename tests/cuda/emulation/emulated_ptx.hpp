@@ -10,9 +10,14 @@
 HAMMING_DEVICE u8* dynamic_shared() { return emulated::dynamic_memory(); }
 HAMMING_DEVICE u32 shared_address(const void* pointer) { return emulated::window_address(pointer); }
 
-HAMMING_DEVICE void mma_and_popc(i32 (&d)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+HAMMING_DEVICE void mma_and_popc(i32 (&d)[4], const u32 (&a)[4], u32 b0, u32 b1,
+                                 const i32 (&c)[4]) {
+  for (int i = 0; i < 4; ++i) d[i] = c[i];
   emulated::multiply(d, a, b0, b1);
 }
+
+template <int kCount>
+HAMMING_DEVICE void hold(i32 (&)[kCount]) {}
 
 template <int kBytes>
 HAMMING_DEVICE void copy_async(void* shared, const void* global) {
@@ -48,7 +53,9 @@ HAMMING_DEVICE void wgmma_wait() {
 }
 
 template <int kCount>
-HAMMING_DEVICE void hold(i32 (&)[kCount]) {}
+HAMMING_DEVICE void give_registers() {}
+template <int kCount>
+HAMMING_DEVICE void take_registers() {}
 
 HAMMING_DEVICE void wgmma_and_popc(i32 (&d)[64], const u32 (&a)[4], u64 b, u32 accumulate) {
   emulated::issue_multiply(d, a, b, accumulate != 0);

@@ -20,7 +20,7 @@ extern "C" __global__ void mma(const u32* a, const u32* b, i32* out) {
     const u32* const row = a + g * kWords + first + t;
     const u32* const column = b + g * kWords + first + t;
     const u32 rows[4] = {row[0], row[8 * kWords], row[4], row[8 * kWords + 4]};
-    mma_and_popc(d, rows, column[0], column[4]);
+    mma_and_popc(d, rows, column[0], column[4], d);
   }
   for (u32 i = 0; i < 4; ++i) out[8 * (g + 8 * (i >> 1)) + 2 * t + (i & 1)] = d[i];
 }
