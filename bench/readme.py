@@ -17,12 +17,12 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
-from bench import report, targets
+from bench import gpu_page, report, targets
 from bench.retrieval import table_of
 from bench.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "gpu.md")
 FIGURE = ROOT / "docs" / "batch_size.png"
 BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -161,6 +161,12 @@ def batch_size(record: dict, _: str | None = None) -> str:
     return f"![Throughput against batch size at {code} bits](docs/{FIGURE.name})"
 
 
+def gpu(record: dict, name: str | None) -> str:
+    """A table of bench/gpu_page.py, and the card where it is known."""
+    note = f"\n\n{gpu_page.where(record)}" if name == "targets" else ""
+    return f"{markdown(gpu_page.TABLES[name or 'targets'](record))}{note}"
+
+
 BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "retrieval": retrieval,
     "latency": latency,
@@ -169,6 +175,7 @@ BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "ceilings": ceilings,
     "where": lambda record, _: where(record),
     "figure": batch_size,
+    "gpu": gpu,
 }
 
 
