@@ -1,7 +1,11 @@
-"""What a student learns from a teacher's continuous codes."""
+"""What a student learns from a teacher's codes; BRCD's terms have a file of their own."""
 
 from torch import Tensor
 from torch.nn import functional
+
+from distill.losses.brcd import bit_mask, brcd_loss
+
+__all__ = ["bit_mask", "brcd_loss", "pair_distillation", "relation_distillation"]
 
 
 def pair_distillation(student: Tensor, teacher: Tensor) -> Tensor:
