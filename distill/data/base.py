@@ -45,11 +45,13 @@ class ImageTextDataset:
 
     Attributes:
         name: short name for tables and folders.
-        texts: (n) title or caption of each item.
+        texts: (n) title or caption of each item; all empty where a dataset has pictures only.
         labels: (n, n_labels) uint8, 0 or 1.
         label_names: (n_labels) in alphabetical order.
-        splits: "train", "validation", "query", "database" -> ascending int64 row numbers. The
-            database is everything that is not a query, train and validation included.
+        splits: "train", "validation", "query", "database" -> int64 row numbers; "database" and
+            "query" ascending. Where the split is drawn here, the database is everything that is
+            not a query, train and validation included; a published protocol has its own rule, and
+            a dataset without labels has neither queries nor validation items.
         images: the encoded pictures.
         protocol: one sentence naming dataset, split, seed, how many texts give a label away, text
             field and label field.
@@ -87,6 +89,21 @@ class ImageTextDataset:
         """Names of the labels of item i."""
         return tuple(self.label_names[k] for k in np.flatnonzero(self.labels[i]))
 
+    def require_labels(self, purpose: str) -> None:
+        """Refuse a dataset in which no item has a label.
+
+        Args:
+            purpose: what labels are needed for, as in "to evaluate with".
+
+        Raises:
+            DistillError: there is no label.
+        """
+        if not self.label_names:
+            raise DistillError(
+                f"labels: expected some {purpose}, got none in {self.name}; sort the images into "
+                "label folders or give a CSV file of labels"
+            )
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 in hex over texts, labels, split and picture bytes: equal data, equal string."""
@@ -117,7 +134,8 @@ def assemble(
         splits: rows of each part.
         text: "scrubbed" takes each item's own labels out of its text.
         protocol: the sentence as "items and split; text and labels", without the final full stop;
-            the share of texts that give a label away and the text treatment are added here.
+            where there are texts, their treatment and the share of them that give a label away are
+            added here.
     """
     names = sorted({label for item in items for label in item.labels})
     column = {label: k for k, label in enumerate(names)}
@@ -125,15 +143,29 @@ def assemble(
     for i, item in enumerate(items):
         labels[i, [column[label] for label in item.labels]] = 1
     texts = tuple(item.text for item in items)
+    if not any(texts):
+        return _frozen(name, texts, labels, names, splits, images, protocol)
     if text == "scrubbed":
         texts = tuple(scrub(item.text, item.labels) for item in items)
         protocol += ", each item's own labels taken out of its text"
     leak = title_leak(texts, [item.labels for item in items])
     split, _, fields = protocol.rpartition("; ")
     protocol = f"{split}, {100 * leak:.1f} % of the texts contain one of their labels; {fields}"
+    return _frozen(name, texts, labels, names, splits, images, protocol)
+
+
+def _frozen(
+    name: str,
+    texts: tuple[str, ...],
+    labels: np.ndarray,
+    label_names: Sequence[str],
+    splits: Splits,
+    images: ImageSource,
+    protocol: str,
+) -> ImageTextDataset:
     for array in (labels, *splits.values()):
         array.flags.writeable = False
-    return ImageTextDataset(name, texts, labels, tuple(names), splits, images, f"{protocol}.")
+    return ImageTextDataset(name, texts, labels, tuple(label_names), splits, images, f"{protocol}.")
 
 
 def readable_rows(source: ImageSource, bad_images: BadImages, *, where: str) -> list[int]:

@@ -14,7 +14,7 @@ import numpy as np
 from distill.types import DistillError
 
 Splits = Mapping[str, np.ndarray]
-"""Part ("train", "validation", "query", "database") -> ascending int64 row numbers."""
+"""Part ("train", "validation", "query", "database") -> int64 row numbers, ascending when drawn."""
 
 WORDS = ("train", "validation", "query", "database")
 """What a file may say about an item; "train" and "validation" items are in the database too."""
@@ -96,6 +96,17 @@ def from_words(said: Sequence[str], labelled: np.ndarray, protocol: SplitProtoco
     if not len(validation):
         train, validation = protocol.hold_out(train)
     return _parts(len(said), query, validation, train)
+
+
+def unlabelled(n: int) -> Splits:
+    """Train on all n items and search them all: without labels nothing can be evaluated.
+
+    Raises:
+        DistillError: fewer than two items.
+    """
+    if n < 2:
+        raise DistillError(f"items: expected at least 2 images to learn from, got {n}; add images")
+    return _parts(n, *np.split(np.arange(n), [0, 0]))
 
 
 def describe(splits: Splits) -> str:

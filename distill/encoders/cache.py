@@ -90,15 +90,15 @@ def _key(encoder: Encoder, modality: str, contents: Iterable[bytes]) -> str:
 
 def _cached(folder: Path, key: str, n: int, compute: Callable[[], Tensor]) -> Tensor:
     file = folder / f"{key}.safetensors"
-    features = _read(file, n)
+    features = read_features(file, n)
     if features is None:
         features = compute()
-        write_bytes(file, save({"features": features}, {"sha256": _checksum(features)}))
+        write_features(file, features)
     return features
 
 
-def _read(file: Path, n: int) -> Tensor | None:
-    """The features in a file; None where there is no such file or it is damaged."""
+def read_features(file: Path, n: int) -> Tensor | None:
+    """The n features in a file; None where there is no such file or it is damaged."""
     try:
         with safe_open(file, framework="pt") as opened:
             features: Tensor = opened.get_tensor("features")
@@ -106,6 +106,11 @@ def _read(file: Path, n: int) -> Tensor | None:
     except (FileNotFoundError, SafetensorError):
         return None
     return features if len(features) == n and _checksum(features) == checksum else None
+
+
+def write_features(file: Path, features: Tensor) -> None:
+    """Write features, whole or not at all, as `read_features` reads them."""
+    write_bytes(file, save({"features": features}, {"sha256": _checksum(features)}))
 
 
 def _checksum(features: Tensor) -> str:

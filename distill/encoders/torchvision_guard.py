@@ -1,4 +1,4 @@
-"""Import open_clip where torchvision's compiled operators do not match torch.
+"""Import open_clip and timm where torchvision's compiled operators do not match torch.
 
 torchvision from PyPI beside a CPU build of torch has no compiled operators, and its Python part
 then fails at import ("operator torchvision::nms does not exist"). distill needs only its image
@@ -16,15 +16,24 @@ _DECLARED: list[torch.library.Library] = []  # a Library that is collected takes
 
 def import_open_clip() -> ModuleType:
     """The `open_clip` module; a healthy torchvision is left as it is."""
+    return _import("open_clip")
+
+
+def import_timm() -> ModuleType:
+    """The `timm` module; a healthy torchvision is left as it is."""
+    return _import("timm")
+
+
+def _import(name: str) -> ModuleType:
     try:
         importlib.import_module("torchvision")
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-        for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
+        for module in [m for m in sys.modules if m.split(".")[0] == "torchvision"]:
+            del sys.modules[module]
         library = torch.library.Library("torchvision", "FRAGMENT")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         _DECLARED.append(library)
-    return importlib.import_module("open_clip")
+    return importlib.import_module(name)

@@ -104,9 +104,75 @@ def test_no_pictures(tmp_path: Path):
         load("imagefolder", root=tmp_path)
 
 
-def test_no_label_at_all(make_folder: Make):
-    with pytest.raises(DistillError, match="labels: expected at least one item with a label"):
-        load("imagefolder", root=make_folder("1.png", "2.png", "3.png"))
+def test_a_flat_folder_trains_without_labels(make_folder: Make):
+    dataset = load("imagefolder", root=make_folder("1.png", "2.png", "3.png"))
+    assert dataset.labels.shape == (3, 0)
+    assert dataset.splits["train"].tolist() == dataset.splits["database"].tolist() == [0, 1, 2]
+    assert len(dataset.splits["query"]) == len(dataset.splits["validation"]) == 0
+    assert dataset.texts == ("1", "2", "3")
+    assert dataset.protocol == (
+        "folder photos, 3 items, all of which train, 0.0 % of the texts contain one of their "
+        "labels; text = file names, no labels."
+    )
+    message = "labels: expected some to evaluate with, got none in photos; sort the images into"
+    with pytest.raises(DistillError, match=message):
+        dataset.require_labels("to evaluate with")
+
+
+def test_one_picture_is_not_enough_to_learn_from(make_folder: Make):
+    with pytest.raises(DistillError, match="items: expected at least 2 images to learn from, got"):
+        load("imagefolder", root=make_folder("1.png"))
+
+
+def write_csv(root: Path, content: str) -> Path:
+    path = root.parent / "labels.csv"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_labels_from_a_file(make_folder: Make):
+    root = make_folder("x/1.png", "x/2.png", "3.png", "4.png", "5.png")
+    path = write_csv(
+        root, "\ufeffnote,image,label\n,x/1.png,cat|black dog\n-,3.png, cat \n,4.png,\n,x/2.png,a\n"
+    )
+    dataset = load("imagefolder", root=root, path=path)
+    labels = {dataset.image_name(i): dataset.labels_of(i) for i in range(5)}
+    assert labels == {
+        "x/1.png": ("black dog", "cat"),
+        "x/2.png": ("a",),
+        "3.png": ("cat",),
+        "4.png": (),
+        "5.png": (),
+    }
+    assert dataset.protocol.endswith("text = file names, labels = those of labels.csv.")
+    dataset.require_labels("to evaluate with")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "",
+            r"labels\.csv, line 1: expected the columns image and label, got no image and no label",
+        ),
+        ("image,class\na,b\n", r"line 1: expected the columns image and label, got no label; name"),
+        ("image,label\nnone.png,a\n", r"line 2: expected the name of an image .*got 'none\.png'"),
+        ("image,label\n1.png,a\n1.png,b\n", r"line 3: expected .*once, got that name twice"),
+        ("image,label\n1.png\n", r"line 2: expected a label, or several as a\|b, got nothing"),
+        ("image,label\n1.png,a|\n", r"line 2: expected a label, .* got 'a\|'; correct"),
+        ("image,label\n1.png,\n", r"labels: expected at least one item with a label in .*csv"),
+    ],
+)
+def test_wrong_lines_of_a_file(make_folder: Make, content: str, message: str):
+    root = make_folder("1.png", "2.png", "3.png")
+    with pytest.raises(DistillError, match=message) as caught:
+        load("imagefolder", root=root, path=write_csv(root, content))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_file_of_labels(make_folder: Make, tmp_path: Path):
+    with pytest.raises(DistillError, match=r"path: expected a CSV .*none\.csv"):
+        load("imagefolder", root=make_folder("1.png"), path=tmp_path / "none.csv")
 
 
 def test_one_item_only(make_folder: Make):

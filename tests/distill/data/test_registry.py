@@ -29,6 +29,27 @@ from distill.types import DistillError
         ("emoji", {"bad_images": None}, r"bad_images: expected refuse or skip, got None"),
         ("emoji", {"split_seed": -1}, r"split_seed: expected an integer of at least 0, got -1"),
         ("emoji", {"split_seed": 1.5}, r"split_seed: expected an integer of at least 0, got 1\.5"),
+        (
+            "cifar10-subset",
+            {},
+            r"path: expected an \.npz file for data cifar10-subset, got nothing",
+        ),
+        (
+            "cifar10",
+            {"path": Path("x"), "root": Path("y")},
+            r"path: expected none for data cifar10",
+        ),
+        ("listfile", {}, r"root: expected a folder for data listfile, got nothing; give --root"),
+        (
+            "emoji",
+            {"queries_per_class": 5},
+            r"queries_per_class: expected none for data emoji, got",
+        ),
+        (
+            "cifar10",
+            {"root": Path("x"), "queries_per_class": -1},
+            r"queries_per_class: expected an integer of at least 0, got -1",
+        ),
         ("emoji", {"split_seed": True}, r"split_seed: expected an integer of at least 0, got True"),
     ],
 )
@@ -39,7 +60,16 @@ def test_wrong_settings(name: str, settings: dict, message: str):
 
 
 def test_names():
-    assert NAMES == ("openclipart", "emoji", "emoji-fluent", "manifest", "imagefolder")
+    assert NAMES == (
+        "openclipart",
+        "emoji",
+        "emoji-fluent",
+        "manifest",
+        "imagefolder",
+        "listfile",
+        "cifar10",
+        "cifar10-subset",
+    )
 
 
 def test_a_dataset_cannot_be_changed():
