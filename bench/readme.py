@@ -18,11 +18,13 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
 from bench import gpu_page, report, targets
+from bench.distillation import tables as distillation
 from bench.retrieval import table_of
 from bench.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "gpu.md")
+DOCS = ROOT / "docs"
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("performance", "gpu", "brcd")))
 FIGURE = ROOT / "docs" / "batch_size.png"
 BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -176,6 +178,7 @@ BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "where": lambda record, _: where(record),
     "figure": batch_size,
     "gpu": gpu,
+    "brcd": lambda record, name: distillation.BLOCKS[name or "best"](record),
 }
 
 

@@ -8,6 +8,9 @@
     dataset.json            name and fingerprint of the dataset that was encoded
     codes/image.npy         packed codes of all items, bit = h > 0; codes/text.npy alike
     codes/image.float.npy   the values whose sign the codes are, or the float embedding
+    clusters-HASH.safetensors   BRCD's clusters of the teacher's codes, named by what they are of
+
+Runs that hash images alone have "teacher" and "student" in place of "image" and "text".
 
 Every file is written whole or not at all.
 """
@@ -205,7 +208,7 @@ def save_weights(run: Run, weights: Weights) -> None:
     about = {
         "method": run.config.method,
         "bits": run.config.bits,
-        "encoder": run.config.encoder.teacher,
+        "encoder": run.config.encoder_names,
         "heads": weights.specs,
     }
     # safetensors writes several metadata keys in random order: one keeps the bytes reproducible.

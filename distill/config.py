@@ -14,7 +14,46 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from distill import tables
+from distill.config_images import DistillConfig, HashingConfig, ImagesConfig
+from distill.config_texts import (
+    ContrastiveConfig,
+    NoTeacherConfig,
+    SodaConfig,
+    StudentWeights,
+    TeacherWeights,
+)
 from distill.tables import ConfigError, require, require_weights
+
+__all__ = [
+    "ConfigError",
+    "ContrastiveConfig",
+    "DataConfig",
+    "DistillConfig",
+    "EncoderConfig",
+    "HashingConfig",
+    "HeadConfig",
+    "ImagesConfig",
+    "NoTeacherConfig",
+    "OptimConfig",
+    "SodaConfig",
+    "StudentWeights",
+    "TeacherWeights",
+    "TrainConfig",
+    "config_from_dict",
+    "config_to_toml",
+    "differing_keys",
+    "load_config",
+]
+
+_TABLES: dict[str, set[str]] = {
+    "soda": {"soda"},
+    "no_teacher": {"no_teacher"},
+    "contrastive": {"contrastive"},
+    "cibhash": {"images", "hashing"},
+    "bihalf": {"images", "hashing"},
+    "brcd": {"images", "hashing", "distill"},
+}
+"""Method -> the tables that are its own; the others change nothing of what it trains."""
 
 PRESETS = Path(__file__).parent / "configs"
 PRESET_NAMES = tuple(sorted(file.stem for file in PRESETS.glob("*.toml")))
@@ -25,17 +64,21 @@ class DataConfig:
     """Which items are read, and how."""
 
     name: Annotated[str, arg(name="data")] = "openclipart"
-    """Dataset: openclipart, emoji, emoji-fluent, manifest or imagefolder."""
+    """Dataset: openclipart, emoji, emoji-fluent, manifest, imagefolder, cifar10, cifar10-subset or
+    listfile."""
     root: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder of the full set or of the images; without it the embedded data."""
     path: Annotated[Path | None, arg(metavar="FILE")] = None
-    """JSONL manifest, for --data manifest."""
+    """The file of data that are one: a JSONL manifest, a list of images, the CIFAR-10 subset."""
     text: Literal["full", "scrubbed"] = "full"
     """scrubbed: words that are among the item's labels are taken out of its text."""
     bad_images: Literal["refuse", "skip"] = "refuse"
     """What to do with an image that cannot be read."""
     split_seed: int = 0
     """Seed of the split where the dataset has no fixed one."""
+    queries_per_class: int | None = None
+    """CIFAR-10: queries, and validation queries, of each class; 0 is all, without it all of
+    cifar10 and 200 of cifar10-subset."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +111,7 @@ class HeadConfig:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Adam with a cosine decay to zero, the same for every stage."""
+    """Adam, the same for every stage."""
 
     epochs: int = 40
     """Passes over the training rows per stage."""
@@ -76,10 +119,15 @@ class OptimConfig:
     """Items per step."""
     lr: float = 5e-4
     """Learning rate at the start of a stage."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """cosine: the learning rate decays to zero over the epochs."""
     weight_decay: float = 1e-4
     """L2 penalty as Adam applies it."""
     validate_every: int = 5
     """Validation MAP after every so many epochs; 0 is never."""
+    patience: int = 0
+    """End a stage after more than so many validations in a row without a better mean MAP, and keep
+    its best weights; 0: never, and keep the last."""
     checkpoint_every: int = 5
     """A checkpoint after every so many epochs, and at the end of a stage."""
 
@@ -89,121 +137,23 @@ class OptimConfig:
         require(0 < self.lr < math.inf, "lr", "a positive finite number", self.lr)
         require_weights(weight_decay=self.weight_decay)
         require(self.validate_every >= 0, "validate_every", "at least 0", self.validate_every)
+        require(self.patience >= 0, "patience", "at least 0", self.patience)
+        require(
+            self.validate_every > 0 or self.patience == 0,
+            "patience",
+            "0 without validation",
+            self.patience,
+        )
         require(self.checkpoint_every >= 1, "checkpoint_every", "at least 1", self.checkpoint_every)
-
-
-@dataclass(frozen=True)
-class TeacherWeights:
-    """Weights of SODA's stage 1, image with label prompt (methods/soda.py names the terms).
-
-    gap, quantization and balance are means over bits; theirs are multiplied by bits / 64.
-    """
-
-    inter: float = 1.0
-    """Likelihood of the similarity of image and label prompt codes."""
-    intra: float = 1.0
-    """The same within the images and within the label prompts."""
-    gap: float = 1.0
-    """Squared distance between an item's image and label prompt code."""
-    quantization: float = 3.0
-    """Squared distance of both codes of an item to the sign of their sum."""
-    balance: float = 0.0
-    """Squared mean of each bit over the batch."""
-
-    def __post_init__(self) -> None:
-        require_weights(**dataclasses.asdict(self))
-
-
-@dataclass(frozen=True)
-class StudentWeights:
-    """Weights of SODA's stage 2, text against the frozen image codes.
-
-    pair and quantization are means over bits; theirs are multiplied by bits / 64.
-    """
-
-    sim: float = 1.0
-    """Likelihood of the similarity of text codes and frozen image codes."""
-    pair: float = 1.0
-    """Squared distance between a text code and its item's image code."""
-    relation: float = 0.0
-    """Squared difference between the texts' similarities and the images'."""
-    intra: float = 1.0
-    """Likelihood of the similarity within the texts."""
-    quantization: float = 3.0
-    """Squared distance between a code and its sign."""
-
-    def __post_init__(self) -> None:
-        require_weights(**dataclasses.asdict(self))
-
-
-@dataclass(frozen=True)
-class SodaConfig:
-    """SODA: a teacher on image and label prompt, then a text student."""
-
-    prompt: Literal["sentence", "set", "bare"] = "sentence"
-    """How an item's labels become text."""
-    template: str = "a photo of {}"
-    """The prompt around the label names; unused by bare."""
-    normalize: bool = False
-    """Compare directions only: theta = n_bits / 2 * cosine instead of half the inner product."""
-    similarity: Literal["binary", "multilevel"] = "binary"
-    """binary: shares a label; multilevel: cosine of the label vectors."""
-    teacher: TeacherWeights = TeacherWeights()
-    student: StudentWeights = StudentWeights()
-
-    def __post_init__(self) -> None:
-        around = self.template.split("{}")
-        require(
-            len(around) == 2 and not any(brace in "".join(around) for brace in "{}"),
-            "template",
-            "a text with {} in it, once and without other braces",
-            self.template,
-        )
-
-
-@dataclass(frozen=True)
-class NoTeacherConfig:
-    """The ablation without a teacher: image and text trained directly, weights of its terms.
-
-    pair and quantization are means over bits; theirs are multiplied by bits / 64.
-    """
-
-    inter: float = 1.0
-    """Likelihood of the similarity of image and text codes."""
-    pair: float = 0.25
-    """Squared distance between the codes of an item's image and text."""
-    quantization: float = 0.25
-    """Squared distance of both codes of an item to the sign of their sum."""
-
-    def __post_init__(self) -> None:
-        require_weights(**dataclasses.asdict(self))
-
-
-@dataclass(frozen=True)
-class ContrastiveConfig:
-    """The label-free baseline: InfoNCE on pairs, then the sign of a random rotation."""
-
-    dim: int = 256
-    """Width of the float embedding."""
-    temperature: float = 0.5
-    """InfoNCE temperature."""
-
-    def __post_init__(self) -> None:
-        require(self.dim >= 1, "dim", "at least 1", self.dim)
-        require(
-            0 < self.temperature < math.inf,
-            "temperature",
-            "a positive finite number",
-            self.temperature,
-        )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run."""
 
-    method: Literal["soda", "no_teacher", "contrastive"] = "soda"
-    """What is trained."""
+    method: Literal["soda", "no_teacher", "contrastive", "cibhash", "bihalf", "brcd"] = "soda"
+    """What is trained: images and texts (soda, no_teacher, contrastive), or images alone: a hashing
+    teacher (cibhash, bihalf) or a small student of it (brcd)."""
     bits: int = 64
     """Length of a code."""
     seed: int = 0
@@ -217,6 +167,9 @@ class TrainConfig:
     soda: SodaConfig = field(default_factory=SodaConfig)
     no_teacher: NoTeacherConfig = field(default_factory=NoTeacherConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    images: Annotated[ImagesConfig, arg(name="")] = field(default_factory=ImagesConfig)
+    hashing: HashingConfig = field(default_factory=HashingConfig)
+    distill: DistillConfig = field(default_factory=DistillConfig)
 
     def __post_init__(self) -> None:
         require(self.bits >= 1, "bits", "at least 1", self.bits)
@@ -224,8 +177,8 @@ class TrainConfig:
 
     def with_absolute_paths(self) -> "TrainConfig":
         """The same settings, with the places of all inputs named as from any folder."""
-        data, encoder = self.data, self.encoder
-        teacher, weights = Path(encoder.teacher), Path(encoder.pretrained or "")
+        data, encoder, images = self.data, self.encoder, self.images
+        teacher = Path(encoder.teacher)
         return dataclasses.replace(
             self,
             data=dataclasses.replace(
@@ -235,16 +188,37 @@ class TrainConfig:
             ),
             encoder=EncoderConfig(
                 teacher=str(teacher.absolute()) if teacher.is_dir() else encoder.teacher,
-                pretrained=str(weights.absolute()) if weights.is_file() else encoder.pretrained,
+                pretrained=_absolute_file(encoder.pretrained),
                 cache=encoder.cache and encoder.cache.absolute(),
             ),
+            images=dataclasses.replace(
+                images,
+                teacher_run=images.teacher_run and images.teacher_run.absolute(),
+                backbone_weights=_absolute_file(images.backbone_weights),
+                student_weights=_absolute_file(images.student_weights),
+            ),
         )
+
+    @property
+    def encoder_names(self) -> str:
+        """The frozen encoders that are looked through, for metadata."""
+        if "images" not in _TABLES[self.method]:
+            return self.encoder.teacher
+        images = self.images
+        teacher = f"{images.backbone} at {images.backbone_size} px"
+        student = f"{images.student} at {images.student_size} px"
+        return f"{student}, {teacher}" if self.method == "brcd" else teacher
 
     @property
     def run_folder(self) -> Path:
         """Where the run is written."""
         name = f"{self.method}-{self.data.name}-{self.bits}bits-seed{self.seed}"
         return self.run or Path("runs") / name
+
+
+def _absolute_file(weights: str | None) -> str | None:
+    """A file as named from any folder; another word as it is."""
+    return str(Path(weights).absolute()) if weights and Path(weights).is_file() else weights
 
 
 def load_config(preset: str | Path) -> TrainConfig:
@@ -287,7 +261,8 @@ def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
     The run folder and the feature cache are places, not settings of the result; the tables of
     methods that neither of them trains change nothing.
     """
-    unused = {"soda", "no_teacher", "contrastive"} - {one.method, other.method}
+    used = _TABLES[one.method] | _TABLES[other.method]
+    unused = set().union(*_TABLES.values()) - used
     a, b = (tables.flatten(tables.to_dict(config)) for config in (one, other))
     return [
         key

@@ -10,15 +10,18 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 
 import hamming
+from distill import image_encoder
 from distill.checkpoint import load_run
 from distill.command import one_sentence
 from distill.data.imagefolder import EXTENSIONS
 from distill.data.text import is_unicode
-from distill.encoders import load_encoder
+from distill.encoders import Encoder, load_encoder
 from distill.files import write_array, write_text
 from distill.heads import build_heads, head_output
+from distill.image_encoder import ImageEncoder
 from distill.progress import progress_bar
 from distill.retriever import open_image
 from distill.types import DistillError
@@ -39,6 +42,11 @@ class Encode:
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None
     """A UTF-8 file with one text a line."""
+    model: Annotated[
+        Literal["student", "teacher"] | None,
+        tyro.conf.arg(constructor=str, metavar="student|teacher", help_behavior_hint=""),
+    ] = None
+    """Which model of a run that hashes images alone; without it the student, where there is one."""
     out: Path = Path("codes.npy")
     """The result: uint8 (n_items, n_bytes), bit = h > 0, as hamming.pack lays it out."""
     bad_images: Literal["refuse", "skip"] = "refuse"
@@ -73,24 +81,42 @@ def encode(options: Encode) -> int:
             f"out: expected a new file, got the existing {' and '.join(existing)}; "
             "give --overwrite or another --out"
         )
-    run = load_run(options.run)
-    heads = build_heads(*run.weights())
-    encoder = load_encoder(run.config.encoder)
     names: list[str] = []
-    if options.texts:
-        texts = _lines(options.texts)
-        with progress_bar("texts", len(texts), unit="texts") as advance:
-            features = encoder.encode_texts(texts, done=advance)
-        codes = head_output(heads["text"], features)
-    else:
-        files = _image_files(options.images)
-        with progress_bar("images", len(files), unit="images") as advance:
-            images = _images(files, names, skip=options.bad_images == "skip")
-            features = encoder.encode_images(images, done=advance)
-        codes = head_output(heads["image"], features)
+    codes = _encode_texts(options) if options.texts else _encode_images(options, names)
     packed: NDArray[np.uint8] = hamming.pack(codes.numpy())
     _write(options.out, packed, names)
     return len(packed)
+
+
+def _encode_texts(options: Encode) -> Tensor:
+    run = load_run(options.run)
+    if run.config.method in image_encoder.METHODS:
+        raise DistillError(
+            f"texts: expected a run that encodes texts, got the {run.config.method} run "
+            f"{run.path}, which encodes images alone; give --images"
+        )
+    heads, encoder = build_heads(*run.weights()), load_encoder(run.config.encoder)
+    assert options.texts is not None
+    texts = _lines(options.texts)
+    with progress_bar("texts", len(texts), unit="texts") as advance:
+        return head_output(heads["text"], encoder.encode_texts(texts, done=advance))
+
+
+def _encode_images(options: Encode, names: list[str]) -> Tensor:
+    """Values whose sign is the code; `names` receives the name of each image that was read."""
+    run = load_run(options.run)
+    encoder: Encoder | ImageEncoder
+    if run.config.method in image_encoder.METHODS:
+        encoder = ImageEncoder(run, options.model)
+        head = encoder.head
+    elif options.model is not None:
+        raise DistillError(f"model: expected none for a {run.config.method} run; leave it out")
+    else:
+        head, encoder = build_heads(*run.weights())["image"], load_encoder(run.config.encoder)
+    files = _image_files(options.images)
+    with progress_bar("images", len(files), unit="images") as advance:
+        images = _images(files, names, skip=options.bad_images == "skip")
+        return head_output(head, encoder.encode_images(images, done=advance))
 
 
 def _listing(out: Path) -> Path:

@@ -1,4 +1,4 @@
-"""`python -m distill.evaluate RUN`: score a run's codes in four directions under its protocol."""
+"""`python -m distill.evaluate RUN`: score a run's codes in every direction under its protocol."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
+from distill import image_encoder, image_runs
 from distill.checkpoint import Run, load_run, save_metrics
 from distill.command import one_sentence
 from distill.config import DataConfig
@@ -24,7 +25,7 @@ from distill.types import DistillError
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Score trained runs: MAP with both cut-offs, precision, lookup, chance, four directions.
+    """Score trained runs: MAP with both cut-offs, precision, lookup, chance, in every direction.
 
     Writes metrics.json into each run folder. Several runs also give mean and spread over seeds.
     """
@@ -72,7 +73,7 @@ def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:
             datasets[run.config.data] = load_dataset(run.config)
         dataset = datasets[run.config.data]
         run.check_dataset(dataset)
-        for modality in ("image", "text"):
+        for modality in _modalities(run):
             run.codes(modality)
         opened.append((run, dataset))
     return opened
@@ -81,8 +82,13 @@ def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:
 def _evaluate(run: Run, dataset: ImageTextDataset) -> Evaluation:
     """Evaluate the codes of a run and write its metrics.json."""
     config = run.config
+    codes = {name: run.codes(name) for name in _modalities(run)}
+    if config.method in image_encoder.METHODS:
+        evaluation = image_runs.evaluate_run(run, dataset, codes)
+        save_metrics(run, evaluation.to_json())
+        return evaluation
     evaluation = evaluate(
-        {name: run.codes(name) for name in ("image", "text")},
+        codes,
         dataset.labels,
         dataset.splits,
         n_bits=config.bits,
@@ -93,6 +99,13 @@ def _evaluate(run: Run, dataset: ImageTextDataset) -> Evaluation:
     )
     save_metrics(run, evaluation.to_json())
     return evaluation
+
+
+def _modalities(run: Run) -> tuple[str, ...]:
+    """Whose codes a run has."""
+    if run.config.method in image_encoder.METHODS:
+        return image_encoder.models_of(run.config)
+    return ("image", "text")
 
 
 def _rich(table: Table) -> rich.table.Table:

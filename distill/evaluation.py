@@ -1,6 +1,7 @@
-"""One run's codes, evaluated in four directions under a stated protocol."""
+"""One run's codes, evaluated in every direction under a stated protocol."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,13 @@ def evaluate(
     method: str = "",
     backbone: str = "",
     seed: int | None = None,
+    directions: Mapping[str, tuple[str, str]] = DIRECTIONS,
 ) -> Evaluation:
-    """Rank the database rows for the query rows in four directions, with the kernels of `hamming`.
+    """Rank the database rows for the query rows in every direction, with the kernels of `hamming`.
 
     Args:
-        codes: "image" and "text" -> (n, n_bytes) uint8, packed, row i being item i.
+        codes: "image" and "text", or what else `directions` names -> (n, n_bytes) uint8, packed,
+            row i being item i.
         labels: (n, n_labels) of 0 and 1.
         splits: Row numbers of "query" and "database"; others are not looked at.
         n_bits: Code length.
@@ -38,17 +41,18 @@ def evaluate(
         method: What was trained; with the next two, kept beside the numbers.
         backbone: What the features came from.
         seed: Seed of the training.
+        directions: Name -> whose codes are the queries, whose are the database.
 
     Raises:
         DistillError, ValueError, TypeError: An argument is not as described.
     """
     labels = as_numbers("labels", labels)
-    _check(codes, labels, splits, n_bits)
+    _check(codes, labels, splits, n_bits, tuple(dict.fromkeys(chain(*directions.values()))))
     query, database = splits["query"], splits["database"]
     query_labels, db_labels = labels[query], labels[database]
-    directions = {
+    scores = {
         name: _direction(codes[a][query], codes[b][database], query_labels, db_labels, n_bits)
-        for name, (a, b) in DIRECTIONS.items()
+        for name, (a, b) in directions.items()
     }
     return Evaluation(
         protocol=protocol,
@@ -56,7 +60,7 @@ def evaluate(
         n_query=len(query),
         n_database=len(database),
         chance=metrics.chance_level(query_labels, db_labels),
-        directions=directions,
+        directions=scores,
         method=method,
         backbone=backbone,
         seed=seed,
@@ -98,16 +102,20 @@ def _direction(
 
 
 def _check(
-    codes: Mapping[str, Any], labels: NDArray[Any], splits: Mapping[str, Any], n_bits: int
+    codes: Mapping[str, Any],
+    labels: NDArray[Any],
+    splits: Mapping[str, Any],
+    n_bits: int,
+    modalities: tuple[str, ...],
 ) -> None:
-    checked = ("codes", codes, ("image", "text")), ("splits", splits, ("query", "database"))
+    checked = ("codes", codes, modalities), ("splits", splits, ("query", "database"))
     for name, given, wanted in checked:
         if missing := [key for key in wanted if key not in given]:
             raise DistillError(
                 f"{name}: expected {' and '.join(wanted)}, got no {' and no '.join(missing)}; "
                 "pass both"
             )
-    for modality in ("image", "text"):
+    for modality in modalities:
         check_width(n_bits, codes[modality])
         if len(codes[modality]) != len(labels):
             raise DistillError(

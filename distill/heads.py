@@ -98,14 +98,74 @@ class RotatedHead(nn.Module):
         return self.embed(features) @ self.rotation
 
 
+class LogitHead(nn.Module):
+    """Frozen features to logits; the code is the logit's sign, bit = x > 0.
+
+    Features are z-scored by the mean and deviation of the training views, which the head keeps, so
+    that it encodes new features without them. "mlp": linear, ReLU, dropout, linear; "linear": one
+    layer.
+
+    Args:
+        in_dim: width of the features.
+        n_bits: length of a code.
+        kind: see above.
+        hidden: width of the hidden layer of an mlp.
+        dropout: share of its units dropped while training.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        in_dim: int,
+        n_bits: int,
+        kind: HeadKind = "linear",
+        *,
+        hidden: int = 512,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.spec = {
+            "class": "LogitHead",
+            "in_dim": in_dim,
+            "n_bits": n_bits,
+            "kind": kind,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        self.register_buffer("mean", torch.zeros(in_dim))
+        self.register_buffer("deviation", torch.ones(in_dim))
+        layers = [nn.Linear(in_dim, n_bits)]
+        if kind == "mlp":
+            layers = [nn.Linear(in_dim, hidden), nn.ReLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(hidden, n_bits)]
+        self.body = nn.Sequential(*layers)
+
+    def standardise(self, features: Tensor) -> None:
+        """Take mean and deviation from features (..., in_dim); a constant one is left unscaled."""
+        rows = features.reshape(-1, features.shape[-1])
+        deviation, mean = torch.std_mean(rows, dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (..., in_dim) to logits (..., n_bits)."""
+        return self.body(self.z_scored(features))
+
+    def z_scored(self, features: Tensor) -> Tensor:
+        """Features (..., in_dim) in units of the training views' deviation from their mean."""
+        return (features - self.mean) / self.deviation
+
+
 def head_output(head: nn.Module, features: Tensor, *, continuous: bool = False) -> Tensor:
     """What a trained head makes of features, without gradients and in bounded memory.
 
     Args:
-        head: a `HashHead` or `RotatedHead` in eval mode.
+        head: one of this module, in eval mode.
         features: (n, in_dim).
-        continuous: the float vectors to compare as such, instead of values for `hamming.pack`; of a
-            `HashHead` they are the same.
+        continuous: the float vectors to compare as such, instead of values for `hamming.pack`; only
+            of a `RotatedHead` they differ.
 
     Returns:
         (n, n_bits), or (n, dim) embeddings of a `RotatedHead` when continuous.
@@ -121,7 +181,9 @@ def random_rotation(dim: int, n_bits: int) -> Tensor:
     return basis if dim >= n_bits else basis.T.contiguous()
 
 
-_CLASSES: dict[str, type[nn.Module]] = {"HashHead": HashHead, "RotatedHead": RotatedHead}
+_CLASSES: dict[str, type[nn.Module]] = {
+    kind.__name__: kind for kind in (HashHead, RotatedHead, LogitHead)
+}
 
 
 def build_heads(

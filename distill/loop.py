@@ -4,6 +4,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.optim import Adam
 from distill.config import OptimConfig
 from distill.methods.base import Method, Stage
 from distill.progress import progress_bar
-from distill.types import Batch, DistillError, LossTerms, Split
+from distill.types import DistillError, LossTerms, Split
 
 Record = dict[str, Any]
 """One epoch: stage, epoch (from 1), loss, terms, seconds, samples_per_second, validation."""
@@ -37,38 +38,87 @@ def fit(
         method: is trained; ends in eval mode.
         split: the training rows.
         settings: optimiser, epochs, and how often to validate and save.
-        validate: modalities to named figures, for the record; nothing is selected by them.
+        validate: modalities to named figures, for the record; with `settings.patience` their mean
+            ends a stage and chooses its weights.
         record: takes the record of each epoch.
         save: takes the state every so many epochs and at the end of each stage.
         resume: a state that `save` was given; training goes on bit for bit as it would have.
     """
-    done = (0, 0) if resume is None else (resume["stage"], resume["epoch"])
+    done = 0 if resume is None else resume["stage"]
     _modules(method).eval()
     if resume is not None:
         _modules(method).load_state_dict(resume["modules"])
     for number, stage in enumerate(method.stages):
-        if number < done[0]:
+        if number < done:
             continue
         stage.prepare(split)
-        optimizer = Adam(
-            stage.modules.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-        )
-        first = 0
-        if resume is not None and number == done[0]:
-            first = done[1]
-            optimizer.load_state_dict(resume["optimizer"])
-            torch.set_rng_state(resume["rng"])
-        with progress_bar(
-            stage.name, (settings.epochs - first) * len(split), unit="samples"
-        ) as advance:
-            for epoch in range(first, settings.epochs):
-                entry = _epoch(stage, split, settings, optimizer, epoch, advance)
-                last = epoch + 1 == settings.epochs
-                if settings.validate_every and (last or (epoch + 1) % settings.validate_every == 0):
-                    entry["validation"] = dict(validate(stage.modalities))
-                record(entry)
-                if last or (epoch + 1) % settings.checkpoint_every == 0:
-                    save(_state(method, number, epoch + 1, optimizer))
+
+        def keep(epoch: int, optimizer: Adam, progress: "_Progress", number: int = number) -> None:
+            save(_state(method, number, epoch, optimizer, progress))
+
+        start = resume if number == done else None
+        _train(stage, split, settings, validate=validate, record=record, keep=keep, start=start)
+
+
+@dataclass
+class _Progress:
+    """What validation has shown so far in a stage.
+
+    Attributes:
+        best: highest mean figure.
+        bad: validations in a row that did not reach it.
+        modules: state of the stage's modules at `best`; None where `patience` is 0.
+    """
+
+    best: float = -math.inf
+    bad: int = 0
+    modules: dict[str, Tensor] | None = None
+
+    def update(self, figures: Mapping[str, float], stage: Stage) -> None:
+        """Take the figures of a validation."""
+        score = sum(figures.values()) / len(figures)
+        if score > self.best:
+            self.best, self.bad = score, 0
+            self.modules = {k: v.clone() for k, v in stage.modules.state_dict().items()}
+        else:
+            self.bad += 1
+
+
+def _train(
+    stage: Stage,
+    split: Split,
+    settings: OptimConfig,
+    *,
+    validate: Callable[[tuple[str, ...]], Mapping[str, float]],
+    record: Callable[[Record], None],
+    keep: Callable[[int, Adam, _Progress], None],
+    start: State | None,
+) -> None:
+    """Train one stage, from its beginning or from a state of its own."""
+    optimizer = Adam(stage.modules.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    first, progress = 0, _Progress()
+    if start is not None:
+        first, progress = start["epoch"], _Progress(**start.get("progress", {}))
+        optimizer.load_state_dict(start["optimizer"])
+        torch.set_rng_state(start["rng"])
+    total = (settings.epochs - first) * len(split)
+    with progress_bar(stage.name, total, unit="samples") as advance:
+        for epoch in range(first, settings.epochs):
+            entry = _epoch(stage, split, settings, optimizer, epoch, advance)
+            last = epoch + 1 == settings.epochs
+            if settings.validate_every and (last or (epoch + 1) % settings.validate_every == 0):
+                entry["validation"] = dict(validate(stage.modalities))
+                if settings.patience and entry["validation"]:
+                    progress.update(entry["validation"], stage)
+            record(entry)
+            last = last or progress.bad > settings.patience
+            if last and progress.modules is not None:
+                stage.modules.load_state_dict(progress.modules)
+            if last or (epoch + 1) % settings.checkpoint_every == 0:
+                # A stage that ended early has no epochs left.
+                keep(settings.epochs if last else epoch + 1, optimizer, progress)
+            if last:
+                break
 
 
 def total_loss(terms: LossTerms, weights: Mapping[str, float]) -> Tensor:
@@ -90,23 +140,24 @@ def _epoch(
 ) -> Record:
     """One pass over the rows in random order; leaves the stage in eval mode."""
     started = time.perf_counter()
-    batches = torch.randperm(len(split)).split(settings.batch_size)
+    drawn = torch.randperm(len(split)).split(settings.batch_size)
+    batches = [rows for rows in drawn if len(rows) >= stage.least]
     sums: dict[str, float] = defaultdict(float)
     stage.modules.train()
-    for step, index in enumerate(batches):
+    for step, batch in enumerate(split.batches(batches, epoch)):
         _set_rate(optimizer, settings, epoch + step / len(batches))
-        features = {modality: values[index] for modality, values in split.features.items()}
-        terms = stage.loss(Batch(index, features, split.labels[index]))
+        terms = stage.loss(batch)
         loss = total_loss(terms, stage.weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         for name, value in {"loss": loss, **terms}.items():
-            sums[name] += value.item() * len(index)
-        advance(len(index))
+            sums[name] += value.item() * len(batch.index)
+        advance(len(batch.index))
     stage.modules.eval()
     seconds = time.perf_counter() - started
-    means = {name: value / len(split) for name, value in sums.items()}
+    seen = sum(map(len, batches))
+    means = {name: value / seen for name, value in sums.items()}
     if not math.isfinite(means["loss"]):
         raise DistillError(f"{stage.name}: expected a finite loss, got {means['loss']}; lower lr")
     advance(0, note=f"loss {means['loss']:.3f}")
@@ -116,23 +167,25 @@ def _epoch(
         "loss": means.pop("loss"),
         "terms": means,
         "seconds": seconds,
-        "samples_per_second": len(split) / seconds,
+        "samples_per_second": seen / seconds,
     }
 
 
 def _set_rate(optimizer: Adam, settings: OptimConfig, epoch: float) -> None:
-    """Cosine decay to zero: a function of the position alone, so resuming needs no schedule."""
-    rate = settings.lr * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+    """A function of the position alone, so resuming needs no schedule."""
+    decay = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
+    rate = settings.lr * (decay if settings.schedule == "cosine" else 1)
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def _state(method: Method, stage: int, epoch: int, optimizer: Adam) -> State:
+def _state(method: Method, stage: int, epoch: int, optimizer: Adam, progress: _Progress) -> State:
     return {
         "stage": stage,
         "epoch": epoch,
         "modules": _modules(method).state_dict(),
         "optimizer": optimizer.state_dict(),
+        "progress": vars(progress).copy(),
         "rng": torch.get_rng_state(),
     }
 

@@ -13,13 +13,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 import hamming
-from distill import data
+from distill import data, image_encoder
 from distill.checkpoint import load_run
 from distill.data import ImageTextDataset
 from distill.data.images import decode, to_rgb
 from distill.data.text import is_unicode
 from distill.encoders import Encoder, load_encoder
 from distill.heads import build_heads, head_output
+from distill.image_encoder import ImageEncoder
 from distill.types import DistillError
 
 Modality = Literal["image", "text"]
@@ -143,7 +144,7 @@ class Retriever:
     def __init__(
         self,
         dataset: ImageTextDataset,
-        encoder: Encoder,
+        encoder: Encoder | ImageEncoder,
         heads: Mapping[str, nn.Module],
         codes: Mapping[str, NDArray[np.uint8]],
         device: str = "cpu",
@@ -173,13 +174,21 @@ class Retriever:
         loaded = load_run(run)
         dataset = data.load(**asdict(loaded.config.data))
         loaded.check_dataset(dataset)
-        codes = {name: loaded.codes(name) for name in ("image", "text")}
+        images_alone = loaded.config.method in image_encoder.METHODS
+        if images_alone:
+            # The index is the teacher's where there is one, and queries are the student's.
+            codes = {"image": loaded.codes("teacher")}
+        else:
+            codes = {name: loaded.codes(name) for name in ("image", "text")}
         for name, rows in codes.items():
             if len(rows) != len(dataset):
                 raise DistillError(
                     f"codes: expected {len(dataset)} {name} codes as there are items in "
                     f"{dataset.name}, got {len(rows)}; encode the run's dataset anew"
                 )
+        if images_alone:
+            student = ImageEncoder(loaded, device=device)
+            return cls(dataset, student, {"image": student.head}, codes, device)
         encoder = load_encoder(loaded.config.encoder, device)
         return cls(dataset, encoder, build_heads(*loaded.weights()), codes, device)
 
@@ -202,6 +211,8 @@ class Retriever:
                 "type it anew, or set the terminal to UTF-8"
             )
         self._check(k, against)
+        if isinstance(self._encoder, ImageEncoder):
+            raise DistillError("text: expected an image, got words: this run hashes images alone")
         return self._search("text", self._encoder.encode_texts([text]), k, against)
 
     def search_image(

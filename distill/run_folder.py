@@ -106,7 +106,8 @@ def _restore(path: Path) -> None:
 def _leftovers(path: Path) -> list[Path]:
     """Temporary files of a training that was killed while it wrote."""
     names = "|".join(map(re.escape, (CONFIG, RECORDS, METRICS, WEIGHTS, CHECKPOINT, DATASET)))
-    temporary = re.compile(rf"\.({names}|.+\.npy)\.[a-z0-9_]{{8}}")
+    names += r"|.+\.npy|clusters-.+\.safetensors"
+    temporary = re.compile(rf"\.({names})\.[a-z0-9_]{{8}}")
     found = [*path.glob(".*"), *path.glob(f"{CODES}/.*")]
     return [file for file in found if temporary.fullmatch(file.name) and file.is_file()]
 

@@ -1,7 +1,7 @@
 """Train a method, pack the dataset's codes and evaluate them: `python -m distill.train`."""
 
 import argparse
-import hashlib
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import hamming
-from distill import checkpoint, data, run_folder
+from distill import checkpoint, data, image_encoder, image_runs, run_folder
 from distill.command import one_sentence
 from distill.config import PRESET_NAMES, TrainConfig, load_config
 from distill.data.base import ImageTextDataset
 from distill.encoders import Encoder, image_features, load_encoder, prompt_features, text_features
-from distill.evaluation import DIRECTIONS, Evaluation, evaluate
+from distill.evaluation import DIRECTIONS, DirectionScores, Evaluation, evaluate
+from distill.fitting import fit_run
 from distill.heads import head_output
-from distill.loop import Record, State, fit
 from distill.methods import contrastive, no_teacher, soda
 from distill.methods.base import Method
 from distill.metrics import mean_average_precision
-from distill.metrics.scores import direction_label
-from distill.types import DistillError, Split
+from distill.metrics.scores import KEPT_DEPTH, direction_label
+from distill.types import Split
 
 METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int]], Method]] = {
     "soda": soda.build,
@@ -52,6 +52,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             no folder of a new run that has no checkpoint yet.
     """
     config = config.with_absolute_paths()
+    if config.method in image_encoder.METHODS:
+        return image_runs.train(config, resume=resume, overwrite=overwrite)
     run_folder.check_run(config, resume=resume, overwrite=overwrite)
     encoder = load_encoder(config.encoder)
     dataset = load_dataset(config)
@@ -63,22 +65,14 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         method = METHODS[config.method](config, dims)
         validate = validation_map(method, dataset, features)
         with run_folder.training(config, resume=resume, overwrite=overwrite) as run:
-            _fit(run, method, split, validate, resume=resume)
+            fit_run(run, method, split, validate, resume=resume)
             _finish(run, method, dataset, features)
     return run.path
 
 
 def load_dataset(config: TrainConfig) -> ImageTextDataset:
     """The dataset of a configuration."""
-    settings = config.data
-    return data.load(
-        settings.name,
-        root=settings.root,
-        path=settings.path,
-        text=settings.text,
-        bad_images=settings.bad_images,
-        split_seed=settings.split_seed,
-    )
+    return data.load(**dataclasses.asdict(config.data))
 
 
 def encode_dataset(
@@ -131,51 +125,6 @@ def validation_map(
     return validate
 
 
-def _fit(
-    run: checkpoint.Run,
-    method: Method,
-    split: Split,
-    validate: Callable[[tuple[str, ...]], dict[str, float]],
-    *,
-    resume: bool,
-) -> None:
-    """The loop, with its records and states kept in the run folder."""
-    inputs = _digest(split)
-    saved = checkpoint.load_checkpoint(run) if resume else None
-    if saved is not None and saved["inputs"] != inputs:
-        raise DistillError(
-            f"resume: expected the training items and encoder of {run.path}, got others; "
-            "choose another --run"
-        )
-    records: list[Record] = [] if saved is None else saved["records"]
-
-    def record(entry: Record) -> None:
-        records.append(entry)
-        checkpoint.save_records(run, records)
-
-    def save(state: State) -> None:
-        checkpoint.save_checkpoint(run, {**state, "records": records, "inputs": inputs})
-
-    fit(
-        method,
-        split,
-        run.config.optim,
-        validate=validate,
-        record=record,
-        save=save,
-        resume=saved,
-    )
-
-
-def _digest(split: Split) -> str:
-    """SHA-256 of all that is trained on."""
-    digest = hashlib.sha256(split.labels.numpy().tobytes())
-    for modality, features in sorted(split.features.items()):
-        digest.update(modality.encode())
-        digest.update(features.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _finish(
     run: checkpoint.Run,
     method: Method,
@@ -211,6 +160,8 @@ def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:
 
 def backbone(config: TrainConfig) -> str:
     """What the features came from, for tables: random weights are named as such."""
+    if config.method in image_encoder.METHODS:
+        return image_runs.towers_line(config)
     weights = {None: "pip weights", "random": "RANDOM weights"}.get(config.encoder.pretrained)
     return f"{config.encoder.teacher}, {weights or config.encoder.pretrained}, frozen"
 
@@ -248,20 +199,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scores = Evaluation.from_json(checkpoint.load_run(run).metrics())
         print(scores.statement)
         for name, direction in scores.directions.items():
-            print(f"{direction_label(name):>14}  MAP {direction.map:.3f}")
-        print(f"{'chance':>14}  MAP {scores.chance:.3f}")
+            print(f"{direction_label(name):>17}  {_maps(direction)}")
+        if scores.directions:
+            print(f"{'chance':>17}  MAP {scores.chance:.3f}")
+        if scores.neighbours_kept is not None:
+            kept = f"{scores.neighbours_kept:.0%} of the teacher's {KEPT_DEPTH} nearest found"
+            print(f"{'student → teacher':>17}  {kept}")
         print(f"run folder: {run}")
 
 
+def _maps(scores: DirectionScores) -> str:
+    """MAP over the whole ranking and, in a large database, over its first 1,000."""
+    at = scores.map_at["rank"].get(image_runs.VALIDATION_DEPTH)
+    return f"MAP {scores.map:.3f}" + (f"  MAP@1000 {at:.3f}" if at is not None else "")
+
+
 def _preset(words: Sequence[str]) -> TrainConfig:
-    """The settings that flags start from, which must be known before flags are read."""
+    """The settings that flags start from, which must be known before flags are read.
+
+    Those that hash images differ from the others in optimiser and head: the method names them.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--preset")
+    parser.add_argument("--method")
     try:
-        preset = parser.parse_known_args(words)[0].preset
+        given = parser.parse_known_args(words)[0]
     except argparse.ArgumentError:  # tyro says it better
-        preset = None
-    return TrainConfig() if preset is None else load_config(preset)
+        return TrainConfig()
+    if given.preset is None and given.method in image_encoder.METHODS:
+        return load_config(given.method)
+    return TrainConfig() if given.preset is None else load_config(given.preset)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The vocabulary shared by every room of distill: what the data of a training run look like."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -19,6 +19,8 @@ class Split:
 
     Attributes:
         features: modality -> (n, d) float32; "image", "text" and, for training, "label" (prompts).
+            Of methods on augmented views "teacher" and "student", (n, V, d), and "clean", (n, d) of
+            the teacher on the image as it is.
         labels: (n, n_labels) float32, 0 or 1.
     """
 
@@ -28,6 +30,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def batches(self, parts: Sequence[Tensor], epoch: int) -> "Iterator[Batch]":  # noqa: ARG002
+        """The rows of each part, in order.
+
+        Args:
+            parts: (B,) int64 row numbers of each batch.
+            epoch: from 0; what is drawn afresh in every epoch depends on it.
+        """
+        for index in parts:
+            features = {modality: values[index] for modality, values in self.features.items()}
+            yield Batch(index, features, self.labels[index])
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -35,7 +48,7 @@ class Batch:
 
     Attributes:
         index: (B,) int64 row numbers in the training split.
-        features: modality -> (B, d) float32.
+        features: modality -> (B, d) float32, or (B, V, d) of augmented views.
         labels: (B, n_labels) float32, 0 or 1.
     """
 

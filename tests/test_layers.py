@@ -59,25 +59,46 @@ DISTILL = {
     "distill.files": ["distill.types"],
     "distill.progress": [],
     "distill.tables": [],
-    "distill.config": ["distill.types", "distill.tables"],
+    "distill.config_*": ["distill.tables"],  # the tables of settings that config joins
+    "distill.config": ["distill.types", "distill.tables", "distill.config_*"],
     "distill.heads": LEVEL_0,
-    "distill.binarize": LEVEL_0,
+    "distill.binarize": [*LEVEL_0, "hamming"],  # its users have embeddings: codes are its product
     "distill.encoders*": [*LEVEL_0, "distill.encoders*"],
     "distill.losses*": [*LEVEL_0, "distill.losses*"],
     "distill.data*": [*LEVEL_0, "distill.data*"],
+    "distill.clusters": [
+        *LEVEL_0,
+        "distill.losses.distillation",
+    ],  # its mask of bits
     "distill.methods.base": [*LEVEL_0, *UNTIL_METHODS],
     "distill.methods": ["distill.methods*"],
-    "distill.methods.*": [*LEVEL_0, *UNTIL_METHODS, "distill.methods.base"],
+    "distill.methods.views": [*LEVEL_0, *UNTIL_METHODS],  # what teachers and students share
+    "distill.methods.*": [
+        *LEVEL_0,
+        *UNTIL_METHODS,
+        "distill.methods.base",
+        "distill.methods.views",
+        "distill.clusters",
+    ],
     "distill.loop": [*LEVEL_0, "distill.methods.base", "distill.checkpoint"],
     "distill.checkpoint": [*LEVEL_0, "distill.methods.base"],
     "distill.run_folder": [*LEVEL_0, "distill.checkpoint"],
+    "distill.fitting": [*LEVEL_0, "distill.methods.base", "distill.checkpoint", "distill.loop"],
     "distill.metrics*": [*USES_RUNS],
     "distill.evaluation": USES_RUNS,
-    "distill.export": USES_RUNS,
-    "distill.retriever": USES_RUNS,
-    "distill.report*": [*USES_RUNS, "distill.evaluation", "distill.retriever", "distill.report*"],
+    "distill.image_encoder": USES_RUNS,
+    "distill.retriever": [*USES_RUNS, "distill.image_encoder"],
+    "distill.report*": [
+        *USES_RUNS,
+        "distill.evaluation",
+        "distill.retriever",
+        "distill.image_encoder",
+        "distill.clusters",
+        "distill.report*",
+    ],
 }
-COMMANDS = [f"distill.{name}" for name in ("train", "evaluate", "encode", "search", "command")]
+COMMANDS = ["train", "image_runs", "evaluate", "encode", "search", "export", "command"]
+COMMANDS = [f"distill.{name}" for name in COMMANDS]  # image_runs is the half of train for images
 TABLE = HAMMING | DISTILL
 
 

@@ -36,8 +36,10 @@ class Stage(ABC):
         modules: what is trained; everything else the stage uses is frozen.
         weights: weight of each loss term, from the configuration.
         modalities: those whose codes mean something while this stage trains.
+        least: rows that a batch needs; the loop leaves out a last one with fewer.
     """
 
+    least: int = 1
     name: str
     modules: nn.Module
     weights: Mapping[str, float]

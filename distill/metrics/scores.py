@@ -17,11 +17,19 @@ DIRECTIONS = {
 }
 """Direction -> modality of the queries, modality of the database."""
 
+IMAGE_DIRECTIONS = {
+    "student_to_student": ("student", "student"),
+    "student_to_teacher": ("student", "teacher"),
+    "teacher_to_teacher": ("teacher", "teacher"),
+}
+"""The same of image-hashing models: symmetric, asymmetric, and the teacher on its own."""
+
 CUTOFFS: dict[Cutoff, str] = {
     "rank": "first k ranks, averaged over the relevant items among them",
     "relevant": "first k relevant items wherever they rank",
 }
 MAP_DEPTHS = (50, 1000)
+KEPT_DEPTH = 10
 TIE_RULE = "equal distances in database order; 'tie mean' is the mean over random orders"
 CONVENTIONS = (
     "Relevant: shares a label. MAP is over the whole ranking; "
@@ -73,6 +81,8 @@ class Evaluation:
         directions: Scores by the names of `DIRECTIONS`.
         method, backbone: What produced the codes.
         seed: Seed of the training.
+        neighbours_kept: Of a student, the share of the teacher's own `KEPT_DEPTH` nearest that the
+            student's codes find in the teacher's database; None where there is no student.
     """
 
     protocol: str
@@ -84,6 +94,7 @@ class Evaluation:
     method: str = ""
     backbone: str = ""
     seed: int | None = None
+    neighbours_kept: float | None = None
 
     @property
     def statement(self) -> str:
@@ -116,7 +127,7 @@ class Evaluation:
             ) from error
 
     def table(self) -> Table:
-        """Return one row per direction and one of chance."""
+        """Return one row per direction and one of chance; none where nothing could be scored."""
         depths = [k for k in MAP_DEPTHS if k <= self.n_database]
         columns = [
             "direction",
@@ -133,8 +144,9 @@ class Evaluation:
             precision = scores.precision_at.get(10)
             cells = [scores.map, scores.map_tie_averaged, *at, precision, scores.lookup_radius_2]
             rows.append((direction_label(name), *map(_number, cells)))
-        blank = ("-",) * (len(columns) - 3)
-        rows.append(("chance", _number(self.chance), _number(self.chance), *blank))
+        if rows:
+            blank = ("-",) * (len(columns) - 3)
+            rows.append(("chance", _number(self.chance), _number(self.chance), *blank))
         return Table(tuple(columns), tuple(rows))
 
 
@@ -154,11 +166,17 @@ def summary(evaluations: Iterable[Evaluation]) -> Table:
             each.n_database,
         )
         groups.setdefault(key, []).append(each)
-    columns = ("method", "bits", "seeds", *map(direction_label, DIRECTIONS), "chance")
+    names = list(
+        dict.fromkeys(name for (first, *_) in groups.values() for name in first.directions)
+    )
+    columns = ("method", "bits", "seeds", *map(direction_label, names), "chance")
     rows = []
     for group in groups.values():
         scores = [
-            _mean_and_spread([each.directions[name].map for each in group]) for name in DIRECTIONS
+            _mean_and_spread([each.directions[name].map for each in group])
+            if name in group[0].directions
+            else "-"
+            for name in names
         ]
         first = group[0]
         name = first.method or "unnamed"

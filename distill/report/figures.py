@@ -74,6 +74,38 @@ def precision_at_curves(curves: Mapping[str, Curve], *, chance: float) -> Markup
     return _inline_svg(figure, "precision over the number of ranks looked at")
 
 
+def numbers_of_clusters(curves: Mapping[str, Curve]) -> Markup:
+    """Draw measures of a clustering over the number of clusters."""
+    figure, axes = _drawn(curves, marker="o")
+    axes.set(xlabel="number of clusters")
+    axes.xaxis.set_major_locator(_whole_numbers())
+    return _inline_svg(figure, "inertia and silhouette over the number of clusters")
+
+
+def sorted_bars(title: str, ylabel: str, values: Mapping[str, Sequence[float]]) -> Markup:
+    """Draw one value per bit, in descending order for each name."""
+    curves = {
+        name: (range(1, len(each) + 1), sorted(each, reverse=True)) for name, each in values.items()
+    }
+    figure, axes = _drawn(curves)
+    axes.set(xlabel="bits, in descending order", ylabel=ylabel, ylim=(-0.02, 1.02))
+    return _inline_svg(figure, title)
+
+
+def heat_map(title: str, values: Any, *, xlabel: str, ylabel: str) -> Markup:
+    """Draw a matrix of values in [0, 1], light for 0."""
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.4, 3.5), layout="constrained")
+        axes = figure.subplots()
+        axes.grid(visible=False)
+        shown = axes.imshow(values, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.xaxis.set_major_locator(_whole_numbers())
+        axes.yaxis.set_major_locator(_whole_numbers())
+        figure.colorbar(shown, ax=axes)
+    return _inline_svg(figure, title)
+
+
 def _drawn(
     curves: Mapping[str, Curve], *, marker: str | None = None, chance: float | None = None
 ) -> tuple[Figure, Axes]:

@@ -51,6 +51,43 @@ def query_panels(
     return panels
 
 
+def image_panels(
+    dataset: ImageTextDataset,
+    query_codes: NDArray[np.uint8],
+    db_codes: NDArray[np.uint8],
+    rows: Iterable[int],
+) -> list[Panel]:
+    """Return a panel per row: the pictures whose codes in the database lie nearest to its own.
+
+    Args:
+        dataset: Where images and labels come from; without labels nothing is judged.
+        query_codes: (n_items, n_bytes) uint8, packed.
+        db_codes: (n_items, n_bytes) uint8, packed, of the same or another model.
+        rows: Rows of the dataset.
+    """
+    database = np.ascontiguousarray(db_codes[dataset.splits["database"]])
+    judged = dataset.labels.any()
+    panels = []
+    for row in rows:
+        hits = _hits(dataset, row, query_codes[row], database, N_HITS)
+        cards = [
+            Card(
+                thumbnail(dataset.image(i)),
+                _title(dataset, i),
+                distance,
+                shared if judged else None,
+            )
+            for i, distance, shared in hits
+        ]
+        picture = thumbnail(dataset.image(row))
+        panels.append(Panel(_title(dataset, row), picture, dataset.labels_of(row), cards))
+    return panels
+
+
+def _title(dataset: ImageTextDataset, row: int) -> str:
+    return dataset.texts[row] or dataset.image_name(row)
+
+
 def _hits(
     dataset: ImageTextDataset, row: int, query: NDArray[np.uint8], db_codes: Any, k: int
 ) -> list[tuple[int, int, tuple[str, ...]]]:

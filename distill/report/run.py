@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill import data
+from distill import data, image_encoder
 from distill.checkpoint import METRICS, load_run
 from distill.config import TrainConfig, config_to_toml
 from distill.files import write_text
 from distill.metrics.scores import CONVENTIONS, Evaluation, direction_label
+from distill.report.image_run import write_image_report
 from distill.report.page import render
 from distill.report.panels import query_panels
 from distill.report.training import curves, stages
@@ -51,6 +52,8 @@ def write_report(run: Path, out: Path, *, seed: int = 0) -> Path:
     """
     loaded = load_run(run)
     evaluation = _stored_evaluation(loaded.path / METRICS)
+    if loaded.config.method in image_encoder.METHODS:
+        return write_image_report(loaded, evaluation, out, seed=seed)
     dataset = data.load(**asdict(loaded.config.data))
     loaded.check_dataset(dataset)
     epochs = loaded.records()

@@ -1,7 +1,14 @@
 import pytest
 import torch
 
-from distill.heads import HashHead, RotatedHead, build_heads, head_output, random_rotation
+from distill.heads import (
+    HashHead,
+    LogitHead,
+    RotatedHead,
+    build_heads,
+    head_output,
+    random_rotation,
+)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "linear"])
@@ -53,3 +60,21 @@ def test_output_in_blocks_is_the_output(monkeypatch: pytest.MonkeyPatch) -> None
     whole = head_output(head, x)
     monkeypatch.setattr("distill.heads._ROWS", 3)
     assert torch.allclose(head_output(head, x), whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "linear"])
+def test_a_logit_head_keeps_its_z_scores(kind: str) -> None:
+    torch.manual_seed(0)
+    views = 5 + 3 * torch.randn(20, 4, 6)
+    views[..., 2] = 7  # a constant feature
+    head = LogitHead(6, 12, kind, hidden=8)
+    head.standardise(views)
+    scaled = head.z_scored(views).reshape(-1, 6)
+    assert torch.allclose(scaled.mean(dim=0), torch.zeros(6), atol=1e-5)
+    wanted = torch.tensor([1, 1, 0, 1, 1, 1.0])
+    assert torch.allclose(scaled.std(dim=0, correction=0), wanted, atol=1e-5)
+    tensors = {f"student.{name}": value for name, value in head.state_dict().items()}
+    again = build_heads({"student": head.spec}, tensors)["student"]
+    assert torch.equal(again(views), head(views))
+    assert again(views).shape == (20, 4, 12)
+    assert head(views).abs().max() > 1  # logits: nothing bounds them

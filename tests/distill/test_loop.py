@@ -145,3 +145,49 @@ def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
     broken.stages[0].weights["square"] = math.inf
     with pytest.raises(DistillError, match=r"one: expected a finite loss, got .*; lower lr"):
         run(broken)
+
+
+def scored(scores: list[float], **changes: Any):
+    """Train with given validation figures; patience is 1."""
+    which, records, states, figures = method(), [], [], iter(scores)
+
+    def save(state: State) -> None:
+        states.append({**state, "modules": {k: v.clone() for k, v in state["modules"].items()}})
+
+    settings = dataclasses.replace(SETTINGS, validate_every=1, epochs=6, patience=1, **changes)
+    one = dataclasses.replace(which, stages=which.stages[:1])
+    fit(
+        one,
+        split(),
+        settings,
+        validate=lambda _: {"score": next(figures)},
+        record=records.append,
+        save=save,
+    )
+    return one, records, states
+
+
+def test_a_stage_ends_when_validation_no_longer_improves_and_keeps_its_best_weights() -> None:
+    trained, records, states = scored([1.0, 3.0, 2.0, 2.0, 9.0, 9.0])
+    assert [r["epoch"] for r in records] == [1, 2, 3, 4]
+    best = {k: v for k, v in states[1]["modules"].items() if k.startswith("stage0.")}
+    found = trained.stages[0].modules.state_dict()
+    assert all(torch.equal(found[k.removeprefix("stage0.")], v) for k, v in best.items())
+    assert states[-1]["epoch"] == 6  # no epochs are left, so resuming does not go on
+    trained, records, _ = scored([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert len(records) == 6
+
+
+def test_a_constant_rate() -> None:
+    _, states = run(method(), schedule="constant")
+    rates = {s["optimizer"]["param_groups"][0]["lr"] for s in states}
+    assert rates == {0.05}
+
+
+def test_a_batch_that_is_too_small_for_a_stage_is_left_out() -> None:
+    trained = method()
+    for stage in trained.stages:
+        stage.least = 3
+    records, _ = run(trained)
+    assert len(trained.stages[0].rows) == 8 * 4  # of 10 rows in batches of 4
+    assert records[0]["samples_per_second"] == pytest.approx(8 / records[0]["seconds"])

@@ -110,7 +110,12 @@ def test_temporary_files_of_a_killed_run_are_cleared(config: TrainConfig) -> Non
     (folder / ".config.toml.abcd_123").write_text("half")
     run = run_folder.start_run(config)
     (folder / "codes").mkdir()
-    for name in (".checkpoint.pt.abcd_123", "codes/.image.npy.abcd_123", ".notes"):
+    for name in (
+        ".checkpoint.pt.abcd_123",
+        ".clusters-0f.safetensors.abcd_123",
+        "codes/.image.npy.abcd_123",
+        ".notes",
+    ):
         (folder / name).write_text("half")
     run_folder.start_run(config, resume=True)
     left = {file.name for file in run.path.rglob("*") if file.is_file()}

@@ -27,6 +27,7 @@ from distill.config import (
 )
 from distill.evaluation import Evaluation
 from distill.heads import build_heads, head_output
+from distill.types import DistillError
 
 FILES = {
     "config.toml",
@@ -137,9 +138,7 @@ def test_other_data_is_refused_on_resume(config: TrainConfig, shapes: Path, tmp_
     train.train(config)
     text = (folder / "items.jsonl").read_text()
     (folder / "items.jsonl").write_text(text.replace("a green", "one green"))
-    with pytest.raises(
-        train.DistillError, match="resume: expected the training items and encoder of"
-    ):
+    with pytest.raises(DistillError, match="resume: expected the training items and encoder of"):
         train.train(config, resume=True)
 
 
@@ -270,14 +269,14 @@ def test_overwriting_costs_no_run_when_training_cannot_begin(
 ) -> None:
     whole = state_of(train.train(config))
     gone = DataConfig("manifest", path=tmp_path / "missing.jsonl")
-    with pytest.raises(train.DistillError):
+    with pytest.raises(DistillError):
         train.train(dataclasses.replace(config, data=gone), overwrite=True)
     assert state_of(config.run_folder) == whole
 
     def broken(*_: object, **__: object) -> None:
         raise KilledError
 
-    monkeypatch.setattr(train, "fit", broken)
+    monkeypatch.setattr(train, "fit_run", broken)
     with pytest.raises(KilledError):
         train.train(config, overwrite=True)
     assert state_of(config.run_folder) == whole
