@@ -50,9 +50,7 @@ class ImagesConfig:
         require(self.views >= 2, "views", "at least 2, to have a pair", self.views)
         require(self.view_seed >= 0, "view_seed", "at least 0", self.view_seed)
         apart = not (self.online and self.clean_view)
-        require(
-            apart, "clean_view", "off with --online, whose views are all new", True
-        )
+        require(apart, "clean_view", "off with --online, whose views are all new", True)
 
 
 @dataclass(frozen=True)
