@@ -62,6 +62,8 @@ class Command:
     """Only the encoding speed."""
     share: bool = False
     """Only the students that learn from the whole database; the teachers must be there."""
+    summary: bool = False
+    """Only means, differences and bars anew, from the cells that the record has."""
     show: bool = False
     """Only the tables of the record."""
 
@@ -84,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif command.share:
             loaded = features.load(_path(command), command.cache)
             record["share"] = share.measure(_path(command), loaded, command.cache)
+        elif command.summary:
+            _summarise(command, record)
         elif not command.show:
             measure(command, record)
         if not command.show:

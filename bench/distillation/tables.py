@@ -160,7 +160,8 @@ def synthetic(record: Record) -> str:
 
 
 BLOCKS: dict[str, Callable[[Record], str]] = {
-    "scores": scores,
+    "scores": lambda record: scores(record, SETTINGS[:3]),
+    "others": lambda record: scores(record, SETTINGS[3:]),
     "best": best,
     "differences": differences,
     "must_pass": lambda record: verdicts(record, "must_pass"),
