@@ -112,7 +112,8 @@ def _rich(table: Table) -> rich.table.Table:
     # All columns of one evaluation fit a terminal of 80 characters.
     shown = rich.table.Table(box=rich.box.HORIZONTALS, padding=(0, 1, 0, 0), pad_edge=False)
     for i, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if i else "left", no_wrap=i == 0)
+        # The method's settings may take lines, its figures may not be cut.
+        shown.add_column(column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
     for row in table.rows:
         shown.add_row(*map(escape, row))
     return shown

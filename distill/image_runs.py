@@ -35,6 +35,7 @@ TEACHERS: dict[str, Callable[[TrainConfig, Mapping[str, int]], Method]] = {
 VALIDATION_DEPTH = 1000
 """Validation is MAP at this rank, against the training images."""
 _ASKED = 1000
+_STUDENTS = 10**6  # seeds of students lie so far from those of teachers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +79,12 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     run_folder.check_run(config, resume=resume, overwrite=overwrite)
     dataset = load_dataset(config)
     _check_amount(config, dataset)
+    _check_teacher_data(config, dataset)
     backbones: dict[str, Backbone] = {m: open_backbone(config, m) for m in models_of(config)}
     clean, split = _features(config, dataset, backbones)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
+        # Of one seed and backbone a student would begin where its teacher began, bit for bit.
+        torch.manual_seed(config.seed if teacher is None else (config.seed + _STUDENTS) % 2**63)
         dims = {model: backbone.dim for model, backbone in backbones.items()}
         if teacher is None:
             method = TEACHERS[config.method](config, dims)
@@ -90,7 +93,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         heads = nn.ModuleDict(dict(method.heads) | ({"teacher": teacher} if teacher else {}))
         with run_folder.training(config, resume=resume, overwrite=overwrite) as run:
             validate = validation_map(heads, dataset, clean)
-            fit_run(run, method, split, validate, resume=resume)
+            frozen = teacher.state_dict() if teacher else None
+            fit_run(run, method, split, validate, resume=resume, frozen=frozen)
             _finish(run, heads, dataset, clean)
     return run.path
 
@@ -108,6 +112,10 @@ def with_teacher(config: TrainConfig) -> tuple[TrainConfig, nn.Module | None]:
         raise DistillError(
             "teacher_run: expected the run folder of a trained teacher, got none; train one with "
             "python -m distill.train --method cibhash and give --teacher-run"
+        )
+    if path.resolve() == config.run_folder.resolve():
+        raise DistillError(
+            f"run: expected another folder than the teacher's, got {path}; choose another --run"
         )
     run = checkpoint.load_run(path)
     if run.config.method not in TEACHERS:
@@ -227,8 +235,9 @@ def evaluate_run(
     # Without queries the items themselves ask.
     rows = splits["query"] if len(splits["query"]) else splits["database"][:_ASKED]
     database = codes["teacher"][splits["database"]]
-    k = min(KEPT_DEPTH, len(database))
-    kept = neighbours_kept(codes["student"][rows], codes["teacher"][rows], database, k)
+    if len(database) <= KEPT_DEPTH:  # all of it would be found
+        return found
+    kept = neighbours_kept(codes["student"][rows], codes["teacher"][rows], database, KEPT_DEPTH)
     return dataclasses.replace(found, neighbours_kept=kept)
 
 
@@ -245,6 +254,20 @@ def _check_amount(config: TrainConfig, dataset: ImageTextDataset) -> None:
         )
     if config.method == "brcd" and config.distill.kind == "brcd":
         check_clusters(config.distill.clusters, n)
+
+
+def _check_teacher_data(config: TrainConfig, dataset: ImageTextDataset) -> None:
+    """Of the same pictures teacher and student must have the same split: queries are for neither.
+
+    Raises:
+        DistillError: they have not.
+    """
+    if config.images.teacher_run is None:
+        return
+    run = checkpoint.load_run(config.images.teacher_run)
+    own, theirs = config.data, run.config.data
+    if (own.name, own.root, own.path) == (theirs.name, theirs.root, theirs.path):
+        run.check_dataset(dataset)
 
 
 def _features(

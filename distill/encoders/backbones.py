@@ -206,6 +206,11 @@ def _check_timm_name(timm: Any, name: str, architecture: str) -> None:
 
 def _load_file(timm: Any, name: str, model: nn.Module, file: Path, classifier: Any) -> None:
     """Weights in timm's own names; those of the classifier, which the model lacks, are dropped."""
+    if not file.is_file():
+        raise DistillError(
+            f"pretrained: expected a file with weights of {name}, got no such file {file}; name a "
+            "weights file, or random"
+        )
     try:
         weights = timm.models.load_state_dict(str(file))
         heads = (classifier,) if isinstance(classifier, str) else tuple(classifier or ())
@@ -216,7 +221,7 @@ def _load_file(timm: Any, name: str, model: nn.Module, file: Path, classifier: A
             {k: v for k, v in weights.items() if k in mine or not k.startswith(dropped)}
         )
     except Exception as error:  # no such file, no weights in it, other names or shapes
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DistillError(
             f"pretrained: expected weights of {name} as timm names them in {file}, got: {reason}"
         ) from error

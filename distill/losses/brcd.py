@@ -235,6 +235,8 @@ def _check_codes(codes: Tensor) -> None:
 def _labels(clusters: Tensor | ArrayLike, n: int, n_clusters: int, device: torch.device) -> Tensor:
     """The clusters of n rows as int64, refused unless they are 0 to n_clusters - 1."""
     labels = torch.as_tensor(clusters, device=device)
+    if labels.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        labels = labels.long()  # torch finds no least of these
     if labels.shape != (n,) or labels.is_floating_point() or labels.dtype == torch.bool:
         raise DistillError(
             f"clusters: expected ({n},) integers, one per code, got "
@@ -267,6 +269,10 @@ def _check_shapes(z_i: Tensor, t_i: Tensor, t_j: Tensor, centers: Tensor, mask: 
             f"centers: expected shape (n_clusters, {n_bits}), got {tuple(centers.shape)}; "
             "pass the means of the teacher's codes in each cluster"
         )
+    if not bool(centers.isfinite().all()):
+        raise DistillError("centers: expected finite numbers, got NaN or infinity; cluster again")
+    if mask.shape == centers.shape and not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise DistillError("mask: expected factors from 0 to 1, got others; use bit_mask")
     if mask.shape != centers.shape:
         raise DistillError(
             f"mask: expected shape {tuple(centers.shape)} as centers, got {tuple(mask.shape)}; "

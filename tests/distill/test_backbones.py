@@ -152,7 +152,11 @@ def test_clean_views_are_the_whole_square_or_the_middle(tiny: Backbone) -> None:
             {"image_size": 36, "pretrained": "random"},
             "image_size: expected a size that test_vit takes, got 36 .*; leave it out",
         ),
-        (TINY, {"pretrained": "no.pth"}, "pretrained: expected weights of .* in no.pth, got: "),
+        (
+            TINY,
+            {"pretrained": "no.pth"},
+            "pretrained: expected a file .*, got no such file no.pth",
+        ),
         ("resnet10", {"pretrained": None}, "backbone: expected .* did you mean"),
     ],
 )

@@ -222,6 +222,54 @@ def test_a_student_may_learn_from_all_that_will_be_searched(
     assert len(read_clusters(clusters).labels) == len(rows)
 
 
+def test_a_run_goes_on_with_the_teacher_that_it_began_with(
+    base: TrainConfig, student_config: TrainConfig, teacher: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "teacher"
+    shutil.copytree(teacher, own)
+    config = dataclasses.replace(
+        student_config,
+        run=tmp_path / "student",
+        images=dataclasses.replace(student_config.images, teacher_run=own),
+    )
+    train.train(config)
+    (config.run_folder / checkpoint.METRICS).unlink()  # as if it had been stopped
+    train.train(dataclasses.replace(base, seed=7, run=own), overwrite=True)
+    with pytest.raises(
+        DistillError, match=r"^resume: expected the training items, encoder and tea"
+    ):
+        train.train(config, resume=True)
+
+
+def test_a_teacher_is_not_written_over_by_its_student(
+    student_config: TrainConfig, teacher: Path
+) -> None:
+    with pytest.raises(DistillError, match=r"^run: expected another folder than the teacher's"):
+        train.train(dataclasses.replace(student_config, run=teacher), overwrite=True)
+    assert checkpoint.load_run(teacher).config.method == "cibhash"
+
+
+def test_a_teacher_that_learned_from_the_queries_is_refused(
+    student_config: TrainConfig, tmp_path: Path
+) -> None:
+    data = dataclasses.replace(student_config.data, split_seed=5)
+    config = dataclasses.replace(student_config, data=data, run=tmp_path / "run")
+    with pytest.raises(DistillError, match="splits"):
+        train.train(config)
+
+
+def test_a_student_begins_elsewhere_than_its_teacher(
+    base: TrainConfig, student_config: TrainConfig, tmp_path: Path
+) -> None:
+    images = dataclasses.replace(student_config.images, student_size=IMAGES.backbone_size)
+    optim = dataclasses.replace(OPTIM, epochs=1, patience=0, lr=1e-12)
+    config = dataclasses.replace(student_config, images=images, optim=optim, run=tmp_path / "run")
+    tensors = checkpoint.load_run(train.train(config)).weights().tensors
+    start = train.train(dataclasses.replace(base, optim=optim, run=tmp_path / "start"))
+    first = checkpoint.load_run(start).weights().tensors["teacher.body.0.weight"]
+    assert not torch.allclose(tensors["student.body.0.weight"], first, atol=1e-3)
+
+
 def test_online_views_are_new_in_every_epoch(base: TrainConfig, tmp_path: Path) -> None:
     images = dataclasses.replace(IMAGES, online=True)
     optim = dataclasses.replace(OPTIM, epochs=2, patience=0)
