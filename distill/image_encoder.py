@@ -16,7 +16,9 @@ from distill.encoders.backbones import Backbone, load_backbone
 from distill.heads import build_heads
 from distill.types import DistillError
 
-METHODS = ("cibhash", "bihalf", "brcd")
+TEACHERS = ("cibhash", "bihalf")
+"""Methods whose runs a student can learn from."""
+METHODS = (*TEACHERS, "brcd")
 """Those that hash images alone."""
 BATCH_SIZE = 64
 Model = Literal["student", "teacher"]

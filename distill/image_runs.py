@@ -19,16 +19,17 @@ from distill.encoders.backbones import Backbone
 from distill.encoders.view_cache import clean_features, online_views, view_features
 from distill.evaluation import Evaluation, evaluate
 from distill.fitting import fit_run
-from distill.heads import build_heads, head_output
+from distill.heads import head_output
 from distill.image_encoder import Model, models_of, open_backbone
 from distill.methods import bihalf, brcd, cibhash
 from distill.methods.base import Method
 from distill.metrics import mean_average_precision
 from distill.metrics.bits import neighbours_kept
 from distill.metrics.scores import IMAGE_DIRECTIONS, KEPT_DEPTH
+from distill.teacher_runs import check_same_split, with_teacher
 from distill.types import Batch, DistillError, Split
 
-TEACHERS: dict[str, Callable[[TrainConfig, Mapping[str, int]], Method]] = {
+_BUILD: dict[str, Callable[[TrainConfig, Mapping[str, int]], Method]] = {
     "cibhash": cibhash.build,
     "bihalf": bihalf.build,
 }
@@ -79,7 +80,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     run_folder.check_run(config, resume=resume, overwrite=overwrite)
     dataset = load_dataset(config)
     _check_amount(config, dataset)
-    _check_teacher_data(config, dataset)
+    check_same_split(config, dataset)
     backbones: dict[str, Backbone] = {m: open_backbone(config, m) for m in models_of(config)}
     clean, split = _features(config, dataset, backbones)
     with torch.random.fork_rng(devices=[]):
@@ -87,7 +88,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         torch.manual_seed(config.seed if teacher is None else (config.seed + _STUDENTS) % 2**63)
         dims = {model: backbone.dim for model, backbone in backbones.items()}
         if teacher is None:
-            method = TEACHERS[config.method](config, dims)
+            method = _BUILD[config.method](config, dims)
         else:
             method = brcd.build(config, dims, teacher, cache=config.run_folder)
         heads = nn.ModuleDict(dict(method.heads) | ({"teacher": teacher} if teacher else {}))
@@ -99,50 +100,10 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     return run.path
 
 
-def with_teacher(config: TrainConfig) -> tuple[TrainConfig, nn.Module | None]:
-    """A student's settings completed by those of its teacher's run, and the teacher's head.
-
-    Raises:
-        DistillError: a student has no teacher, or one that it cannot learn from.
-    """
-    if config.method in TEACHERS:
-        return config, None
-    path = config.images.teacher_run
-    if path is None:
-        raise DistillError(
-            "teacher_run: expected the run folder of a trained teacher, got none; train one with "
-            "python -m distill.train --method cibhash and give --teacher-run"
-        )
-    if path.resolve() == config.run_folder.resolve():
-        raise DistillError(
-            f"run: expected another folder than the teacher's, got {path}; choose another --run"
-        )
-    run = checkpoint.load_run(path)
-    if run.config.method not in TEACHERS:
-        raise DistillError(
-            f"teacher_run: expected a run of {' or '.join(TEACHERS)}, got one of "
-            f"{run.config.method} in {path}; train a hashing teacher"
-        )
-    if run.config.bits != config.bits:
-        raise DistillError(
-            f"bits: expected the teacher's {run.config.bits} bits, got {config.bits}; "
-            f"give --bits {run.config.bits}, or train a teacher of {config.bits} bits"
-        )
-    head = build_heads(*run.weights())["teacher"]
-    towers = run.config.images
-    images = dataclasses.replace(
-        config.images,
-        backbone=towers.backbone,
-        backbone_size=towers.backbone_size,
-        backbone_weights=towers.backbone_weights,
-    )
-    return dataclasses.replace(config, images=images), head
-
-
 def learned_rows(config: TrainConfig, dataset: ImageTextDataset) -> NDArray[np.int64]:
     """Rows (n) that are learned from, ascending or in the dataset's own order."""
     splits = dataset.splits
-    if config.method in TEACHERS or config.images.learn_from == "train":
+    if config.method in _BUILD or config.images.learn_from == "train":
         return splits["train"]
     return splits["database"][~np.isin(splits["database"], splits["validation"])]
 
@@ -254,20 +215,6 @@ def _check_amount(config: TrainConfig, dataset: ImageTextDataset) -> None:
         )
     if config.method == "brcd" and config.distill.kind == "brcd":
         check_clusters(config.distill.clusters, n)
-
-
-def _check_teacher_data(config: TrainConfig, dataset: ImageTextDataset) -> None:
-    """Of the same pictures teacher and student must have the same split: queries are for neither.
-
-    Raises:
-        DistillError: they have not.
-    """
-    if config.images.teacher_run is None:
-        return
-    run = checkpoint.load_run(config.images.teacher_run)
-    own, theirs = config.data, run.config.data
-    if (own.name, own.root, own.path) == (theirs.name, theirs.root, theirs.path):
-        run.check_dataset(dataset)
 
 
 def _features(

@@ -97,8 +97,17 @@ DISTILL = {
         "distill.report*",
     ],
 }
-COMMANDS = ["train", "image_runs", "evaluate", "encode", "search", "export", "command"]
-COMMANDS = [f"distill.{name}" for name in COMMANDS]  # image_runs is the half of train for images
+COMMANDS = [
+    "train",
+    "image_runs",
+    "teacher_runs",
+    "evaluate",
+    "encode",
+    "search",
+    "export",
+    "command",
+]
+COMMANDS = [f"distill.{name}" for name in COMMANDS]  # train is three files
 TABLE = HAMMING | DISTILL
 
 
