@@ -138,7 +138,9 @@ def test_other_data_is_refused_on_resume(config: TrainConfig, shapes: Path, tmp_
     train.train(config)
     text = (folder / "items.jsonl").read_text()
     (folder / "items.jsonl").write_text(text.replace("a green", "one green"))
-    with pytest.raises(DistillError, match="resume: expected the training items and encoder of"):
+    with pytest.raises(
+        DistillError, match="resume: expected the training items, encoder and teacher of"
+    ):
         train.train(config, resume=True)
 
 
