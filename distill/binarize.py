@@ -10,6 +10,7 @@ block; results are NumPy. Whoever compares by cosine normalises the rows before.
 
 import json
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -33,7 +34,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(eq=False)
-class Binarizer:
+class Binarizer(ABC):
     """What the binarisers share: values = (embeddings - offset) @ projection, bit = value > 0.
 
     Attributes:
@@ -113,9 +114,9 @@ class Binarizer:
             )
         return binarizer
 
+    @abstractmethod
     def _fitted(self, rows: NDArray[Any]) -> tuple[Floats, Floats | None]:
         """Offset and projection for rows (n, d)."""
-        raise NotImplementedError
 
     def _offset(self) -> Floats:
         if self.offset is None:

@@ -39,8 +39,7 @@ HAMMING_DEVICE void mma_and_popc(i32 (&d)[4], const u32 (&a)[4], u32 b0, u32 b1,
         "r"(c[2]), "r"(c[3]));
 }
 
-// What the compiler knows of the values ends here: equal ones keep registers of their own, and no
-// arithmetic moves from one side to the other.
+// No arithmetic on the values moves from one side of this to the other.
 template <int kCount>
 HAMMING_DEVICE void hold(i32 (&values)[kCount]) {
 #pragma unroll

@@ -54,7 +54,7 @@ class Tuning:
             (bench/results/gpu-h100.json).
         wgmma_queries: from so many on, Hopper's asynchronous multiplies of codes of at least
             `wgmma_words` words, up to `wgmma_most` queries. Measured there: at 1024 bits they win
-            by 2 to 16 % from 128 to 512 queries, and lose elsewhere.
+            by 1 to 16 % from 128 to 512 queries, and lose elsewhere.
         workspace_bytes: of one call, beside its result; queries are taken in parts. Assumed.
         hits_per_k: room for hits, in k. Assumed: segments that grow by `growth` find less than
             growth * k hits in any order but the worst, and half of the room is theirs.
