@@ -95,7 +95,11 @@ def _train(
     start: State | None,
 ) -> None:
     """Train one stage, from its beginning or from a state of its own."""
-    optimizer = Adam(stage.modules.parameters(), lr=settings.lr, weight_decay=settings.weight_decay)
+    groups = [
+        {"params": list(module.parameters()), "rate": stage.rates.get(name, 1.0)}
+        for name, module in stage.modules.items()
+    ]
+    optimizer = Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
     first, progress = 0, _Progress()
     if start is not None:
         first, progress = start["epoch"], _Progress(**start.get("progress", {}))
@@ -143,6 +147,7 @@ def _epoch(
     drawn = torch.randperm(len(split)).split(settings.batch_size)
     batches = [rows for rows in drawn if len(rows) >= stage.least]
     sums: dict[str, float] = defaultdict(float)
+    stage.begin_epoch(split)
     stage.modules.train()
     for step, batch in enumerate(split.batches(batches, epoch)):
         _set_rate(optimizer, settings, epoch + step / len(batches))
@@ -176,7 +181,7 @@ def _set_rate(optimizer: Adam, settings: OptimConfig, epoch: float) -> None:
     decay = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
     rate = settings.lr * (decay if settings.schedule == "cosine" else 1)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["rate"]
 
 
 def _state(method: Method, stage: int, epoch: int, optimizer: Adam, progress: _Progress) -> State:

@@ -78,12 +78,17 @@ def load_dataset(config: TrainConfig) -> ImageTextDataset:
 def encode_dataset(
     encoder: Encoder, dataset: ImageTextDataset, config: TrainConfig
 ) -> dict[str, Tensor]:
-    """Frozen features (n_items, d) of all images and texts; labels are not touched."""
+    """Frozen features (n_items, d) of all images and texts; labels are not touched.
+
+    What the dataset brings as features is taken as it is.
+    """
     cache = config.encoder.cache
-    return {
-        "image": image_features(encoder, dataset, cache=cache),
-        "text": text_features(encoder, dataset.texts, cache=cache),
-    }
+    features = {m: torch.from_numpy(values.copy()) for m, values in dataset.features.items()}
+    if "image" not in features:
+        features["image"] = image_features(encoder, dataset, cache=cache)
+    if "text" not in features:
+        features["text"] = text_features(encoder, dataset.texts, cache=cache)
+    return features
 
 
 def training_split(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -53,6 +53,8 @@ class ImageTextDataset:
             not a query, train and validation included; a published protocol has its own rule, and
             a dataset without labels has neither queries nor validation items.
         images: the encoded pictures.
+        features: of datasets that come as arrays: "image" or "text" -> (n, d) float32, in the place
+            of pictures or texts to encode; without pictures `images` is a `NoImages`.
         protocol: one sentence naming dataset, split, seed, how many texts give a label away, text
             field and label field.
     """
@@ -64,6 +66,7 @@ class ImageTextDataset:
     splits: Mapping[str, np.ndarray]
     images: ImageSource
     protocol: str
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.texts)

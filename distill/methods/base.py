@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import nn
 
@@ -35,18 +36,23 @@ class Stage(ABC):
         name: stands in the training record.
         modules: what is trained; everything else the stage uses is frozen.
         weights: weight of each loss term, from the configuration.
+        rates: name in `modules` -> factor on the learning rate; 1 for those that are absent.
         modalities: those whose codes mean something while this stage trains.
         least: rows that a batch needs; the loop leaves out a last one with fewer.
     """
 
     least: int = 1
     name: str
-    modules: nn.Module
+    modules: nn.ModuleDict
+    rates: Mapping[str, float] = MappingProxyType({})
     weights: Mapping[str, float]
     modalities: tuple[str, ...]
 
     def prepare(self, split: Split) -> None:  # noqa: B027 - most stages need none
         """Do the offline work; it depends on the training split and frozen parts alone."""
+
+    def begin_epoch(self, split: Split) -> None:  # noqa: B027 - most stages need nothing
+        """Renew what an epoch starts from; it depends on the modules as they are and the split."""
 
     @abstractmethod
     def loss(self, batch: Batch) -> LossTerms:
