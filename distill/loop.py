@@ -97,7 +97,7 @@ def _train(
     """Train one stage, from its beginning or from a state of its own."""
     groups = [
         {"params": list(module.parameters()), "rate": stage.rates.get(name, 1.0)}
-        for name, module in stage.modules.items()
+        for name, module in stage.modules.named_children()
     ]
     optimizer = Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
     first, progress = 0, _Progress()

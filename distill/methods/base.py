@@ -36,14 +36,14 @@ class Stage(ABC):
         name: stands in the training record.
         modules: what is trained; everything else the stage uses is frozen.
         weights: weight of each loss term, from the configuration.
-        rates: name in `modules` -> factor on the learning rate; 1 for those that are absent.
+        rates: name of a child of `modules` -> factor on the learning rate; 1 for those that are absent.
         modalities: those whose codes mean something while this stage trains.
         least: rows that a batch needs; the loop leaves out a last one with fewer.
     """
 
     least: int = 1
     name: str
-    modules: nn.ModuleDict
+    modules: nn.Module
     rates: Mapping[str, float] = MappingProxyType({})
     weights: Mapping[str, float]
     modalities: tuple[str, ...]
