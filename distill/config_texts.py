@@ -19,6 +19,8 @@ class TeacherWeights:
     """Likelihood of the similarity of image and label prompt codes."""
     intra: float = 1.0
     """The same within the images and within the label prompts."""
+    contrast: float = 1.0
+    """Similar items told from the others, by a softmax over cosines; ours, not of the abstract."""
     gap: float = 1.0
     """Squared distance between an item's image and label prompt code."""
     quantization: float = 3.0
@@ -34,11 +36,13 @@ class TeacherWeights:
 class StudentWeights:
     """Weights of SODA's stage 2, text against the frozen image codes.
 
-    pair and quantization are means over bits; theirs are multiplied by bits / 64.
+    pair, quantization and anchor are means over bits; theirs are multiplied by bits / 64.
     """
 
     sim: float = 1.0
     """Likelihood of the similarity of text codes and frozen image codes."""
+    contrast: float = 1.0
+    """Image codes of similar items told from the others'; ours, not of the abstract."""
     pair: float = 1.0
     """Squared distance between a text code and its item's image code."""
     relation: float = 0.0
@@ -46,7 +50,11 @@ class StudentWeights:
     intra: float = 1.0
     """Likelihood of the similarity within the texts."""
     quantization: float = 3.0
-    """Squared distance between a code and its sign."""
+    """Squared distance of a text code to the sign of its item's image code."""
+    image: float = 1.0
+    """Of student_updates_image: likelihood of the similarity of image and text codes."""
+    anchor: float = 1.0
+    """Of student_updates_image: squared distance of an image code to the teacher's."""
 
     def __post_init__(self) -> None:
         require_weights(**dataclasses.asdict(self))
@@ -56,14 +64,23 @@ class StudentWeights:
 class SodaConfig:
     """SODA: a teacher on image and label prompt, then a text student."""
 
-    prompt: Literal["sentence", "set", "bare"] = "sentence"
-    """How an item's labels become text."""
+    prompt: Literal["sentence", "set", "bare", "multihot"] = "sentence"
+    """How an item's labels become the second modality: a sentence of their names, the mean of a
+    sentence each, the bare names, or their 0/1 vector, without words."""
     template: str = "a photo of {}"
-    """The prompt around the label names; unused by bare."""
+    """The prompt around the label names of sentence and set."""
     normalize: bool = False
     """Compare directions only: theta = n_bits / 2 * cosine instead of half the inner product."""
     similarity: Literal["binary", "multilevel"] = "binary"
     """binary: shares a label; multilevel: cosine of the label vectors."""
+    temperature: float = 0.2
+    """Of the contrast."""
+    memory: bool = False
+    """The teacher compares a batch with the latest codes of all training items, not with itself."""
+    student_updates_image: bool = False
+    """Stage 2 trains the image head too, at a tenth of the rate and anchored to the teacher's."""
+    joint: bool = False
+    """One stage that trains image, label and text heads together, in place of two."""
     teacher: TeacherWeights = TeacherWeights()
     student: StudentWeights = StudentWeights()
 
@@ -75,6 +92,10 @@ class SodaConfig:
             "a text with {} in it, once and without other braces",
             self.template,
         )
+        _require_temperature(self.temperature)
+        for name in ("memory", "student_updates_image"):
+            set_ = getattr(self, name)
+            require(not (self.joint and set_), name, "false where joint is true", set_)
 
 
 @dataclass(frozen=True)
@@ -88,11 +109,16 @@ class NoTeacherConfig:
     """Likelihood of the similarity of image and text codes."""
     pair: float = 0.25
     """Squared distance between the codes of an item's image and text."""
+    contrast: float = 1.0
+    """Similar items told from the others, by a softmax over cosines."""
     quantization: float = 0.25
     """Squared distance of both codes of an item to the sign of their sum."""
+    temperature: float = 0.2
+    """Of the contrast; no weight."""
 
     def __post_init__(self) -> None:
         require_weights(**dataclasses.asdict(self))
+        _require_temperature(self.temperature)
 
 
 @dataclass(frozen=True)
@@ -106,9 +132,8 @@ class ContrastiveConfig:
 
     def __post_init__(self) -> None:
         require(self.dim >= 1, "dim", "at least 1", self.dim)
-        require(
-            0 < self.temperature < math.inf,
-            "temperature",
-            "a positive finite number",
-            self.temperature,
-        )
+        _require_temperature(self.temperature)
+
+
+def _require_temperature(value: float) -> None:
+    require(0 < value < math.inf, "temperature", "a positive finite number", value)

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from distill.types import DistillError
 
-PromptStyle = Literal["sentence", "set", "bare"]
+PromptStyle = Literal["sentence", "set", "bare", "multihot"]
 
 
 def prompt_features(
@@ -23,7 +23,8 @@ def prompt_features(
 
     "sentence" is one text that lists the names, "a photo of clouds, sky and tree"; "bare" is the
     names joined by blanks; "set" is one "a photo of sky" per name, encoded, L2-normalised, averaged
-    and normalised again. Names are in dataset order.
+    and normalised again. Names are in dataset order. "multihot" is the label vector itself, as a
+    label network without words sees it (SSAH).
 
     Args:
         labels: (n, n_labels) 0 or 1, at least one 1 in every row.
@@ -33,12 +34,14 @@ def prompt_features(
         template: the text around the names, {} stands for them.
 
     Returns:
-        (n, d) float32.
+        (n, d) float32; (n, n_labels) of "multihot".
     """
     if not labels.any(dim=1).all():
         raise DistillError(
             "labels: expected at least one for every training item, got none for some"
         )
+    if style == "multihot":
+        return labels.float()
     if style == "set":
         prompts = [template.format(name.replace("_", " ")) for name in names]
         single = functional.normalize(encode(prompts), dim=1)

@@ -1,16 +1,51 @@
 """The seam between methods and the training loop: a Method is a short list of Stages."""
 
+import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from distill.types import Batch, LossTerms, Split
 
 REFERENCE_BITS = 64
 """Code length for which the weights of terms that are means over bits are given."""
+
+Wrap = Callable[[str, nn.Module], nn.Module]
+"""(modality, head) -> the module that stages train and call: inputs of a batch to codes. Where the
+towers are fine-tuned it is tower and head; the head itself stays what is kept for inference."""
+_ROWS = 8192
+_INPUTS = 64
+"""Rows per forward pass: of features, and of what goes through a tower."""
+
+
+def as_it_is(_modality: str, head: nn.Module) -> nn.Module:
+    """The `Wrap` of frozen towers: a batch holds features, and the head is all there is."""
+    return head
+
+
+def codes_of(module: nn.Module, split: Split, modality: str) -> Tensor:
+    """Codes (n, n_bits) of a modality of all rows, without gradients and in bounded memory.
+
+    Args:
+        module: what a batch of that modality goes through; used in eval mode.
+        split: n rows.
+        modality: of the features that are read; the others are not.
+    """
+    values = split.features[modality]
+    alone = dataclasses.replace(split, features={modality: values})
+    is_features = values.ndim == 2 and values.is_floating_point()
+    rows = torch.arange(len(split), device=split.labels.device)
+    parts = rows.split(_ROWS if is_features else _INPUTS)
+    training = module.training
+    module.eval()
+    with torch.no_grad():
+        codes = [module(batch.features[modality]) for batch in alone.batches(parts, 0)]
+    module.train(training)
+    return torch.cat(codes)
 
 
 def weights_for(weights: Mapping[str, float], n_bits: int, *, means: Set[str]) -> dict[str, float]:
@@ -36,7 +71,7 @@ class Stage(ABC):
         name: stands in the training record.
         modules: what is trained; everything else the stage uses is frozen.
         weights: weight of each loss term, from the configuration.
-        rates: name of a child of `modules` -> factor on the learning rate; 1 for those that are absent.
+        rates: name of a child of `modules` -> factor on the learning rate; 1 where it is absent.
         modalities: those whose codes mean something while this stage trains.
         least: rows that a batch needs; the loop leaves out a last one with fewer.
     """

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
-from distill.losses.contrastive import info_nce
+from distill.losses.contrastive import info_nce, supervised_contrast
 from distill.losses.distillation import pair_distillation, relation_distillation
 from distill.losses.quantization import balance, quantization, shared_quantization, sign
 from distill.losses.similarity import label_similarity, pairwise_nll
@@ -103,6 +103,25 @@ def test_info_nce(n: int, dim: int, seed: int) -> None:
         column = math.log(sum(math.exp(logits[j][i]) for j in range(n))) - logits[i][i]
         total += (row + column) / (2 * n)
     assert info_nce(a, b, temperature=0.1).item() == pytest.approx(total, rel=1e-4, abs=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shapes, st.booleans())
+def test_supervised_contrast(shape: tuple[int, int, int, int], soft: bool) -> None:
+    n_a, n_b, n_bits, seed = shape
+    a, b = codes(n_a, n_bits, seed), codes(n_b, n_bits, seed + 1)
+    s = codes(n_a, n_b, seed + 2)
+    s = s.clamp(min=0) if soft else (s > 0).float()
+    total = 0.0
+    for i in range(n_a):
+        logits = [cosine(a[i].tolist(), b[j].tolist()) / 0.2 for j in range(n_b)]
+        norm = math.log(sum(math.exp(x) for x in logits))
+        mass = sum(s[i].tolist())
+        for j in range(n_b):
+            if mass > 0:
+                total -= s[i, j].item() / mass * (logits[j] - norm) / n_a
+    got = supervised_contrast(a, b, s, temperature=0.2)
+    assert got.item() == pytest.approx(total, rel=1e-4, abs=1e-5)
 
 
 def test_sign_of_zero_is_minus_one() -> None:

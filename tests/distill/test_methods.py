@@ -120,6 +120,7 @@ def test_weights_and_options_come_from_the_configuration() -> None:
     per_bit = CONFIG.bits / 64
     assert stage.weights == {
         "sim": 2,
+        "contrast": student.contrast,
         "pair": per_bit * student.pair,
         "relation": 0.5,
         "intra": 1,
