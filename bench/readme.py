@@ -17,14 +17,16 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
-from bench import gpu_page, report, targets
+from bench import evaluation_page, gpu_page, report, retrieval_tables, targets
 from bench.distillation import tables as distillation
-from bench.retrieval import table_of
 from bench.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("performance", "gpu", "brcd")))
+PAGES = (
+    ROOT / "README.md",
+    *(DOCS / f"{name}.md" for name in ("performance", "gpu", "brcd", "protocols")),
+)
 FIGURE = ROOT / "docs" / "batch_size.png"
 BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -44,11 +46,13 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|---" * len(lines[0]) + "|", *rest])
 
 
-def retrieval(data: dict, _: str | None = None) -> str:
-    """The table of bench/retrieval.py and its protocol."""
-    protocol = data["results"][0]["protocol"].split(";")[0]
-    note = f"Mean ± standard deviation of {len(data['seeds'])} seeds. {protocol}."
-    return f"{markdown(table_of(data['results']))}\n\n{note}"
+def retrieval(record: dict, which: str | None = None) -> str:
+    """The table of bench/retrieval.py, or of "worth" the one of its ablations, and the protocol."""
+    if which == "worth":
+        return markdown(retrieval_tables.worth_table(record))
+    protocol = record["protocol"].split(";")[0]
+    note = f"Mean ± standard deviation of {len(record['seeds'])} seeds. {protocol}."
+    return f"{markdown(retrieval_tables.main_table(record))}\n\n{note}"
 
 
 def latency(record: dict, _: str | None = None) -> str:
@@ -169,6 +173,11 @@ def gpu(record: dict, name: str | None) -> str:
     return f"{markdown(gpu_page.TABLES[name or 'targets'](record))}{note}"
 
 
+def evaluation_table(record: dict, _: str | None = None) -> str:
+    """The table of bench/evaluation.py, and where it was measured."""
+    return f"{markdown(evaluation_page.table(record['rows']))}\n\n{evaluation_page.note(record)}"
+
+
 BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "retrieval": retrieval,
     "latency": latency,
@@ -178,6 +187,7 @@ BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "where": lambda record, _: where(record),
     "figure": batch_size,
     "gpu": gpu,
+    "evaluation": evaluation_table,
     "brcd": lambda record, name: distillation.BLOCKS[name or "best"](record),
 }
 

@@ -18,7 +18,7 @@ from distill.config import DataConfig
 from distill.data import ImageTextDataset
 from distill.evaluation import Evaluation, evaluate
 from distill.metrics.scores import Table, summary
-from distill.report import write_report
+from distill.report import Entry, check_out, write_comparison, write_report
 from distill.train import backbone, load_dataset
 from distill.types import DistillError
 
@@ -34,6 +34,9 @@ class Evaluate:
     """Run folders, as written by python -m distill.train."""
     report: tyro.conf.FlagCreatePairsOff[bool] = False
     """Also write report.html into each run folder."""
+    compare: Annotated[Path | None, tyro.conf.arg(metavar="OUT")] = None
+    """Also write the runs beside each other, to OUT.html or to the tables OUT.md. Runs that differ
+    only in their seeds are one row; differences are from the first run's row."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,19 +48,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _evaluate_all(options: Evaluate) -> None:
     if not options.runs:
         raise DistillError("runs: expected at least one run folder, got none; name one")
+    if options.compare:
+        check_out(options.compare)
     console = Console(emoji=False)
-    evaluations = []
+    entries = []
     for run, dataset in _opened(options.runs):
         evaluation = _evaluate(run, dataset)
-        evaluations.append(evaluation)
+        entries.append(Entry(run, dataset, evaluation))
         console.print(f"[bold]{escape(str(run.path))}[/bold]", escape(evaluation.statement))
         console.print(_rich(evaluation.table()))
         if options.report:
             page = write_report(run.path, run.path / "report.html")
             console.print(escape(str(page)), soft_wrap=True)
-    if len(evaluations) > 1:
+    if len(entries) > 1:
         console.print("[bold]MAP over the whole ranking[/bold], mean ± standard deviation of runs")
-        console.print(_rich(summary(evaluations)))
+        console.print(_rich(summary(entry.evaluation for entry in entries)))
+    if options.compare:
+        page = write_comparison(entries, options.compare)
+        console.print(escape(str(page)), soft_wrap=True)
 
 
 def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:

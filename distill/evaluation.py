@@ -1,6 +1,6 @@
 """One run's codes, evaluated in every direction under a stated protocol."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -9,12 +9,21 @@ from numpy.typing import NDArray
 
 from distill import metrics
 from distill.metrics.arguments import as_numbers, check_width
-from distill.metrics.scores import CUTOFFS, DIRECTIONS, MAP_DEPTHS, DirectionScores, Evaluation
+from distill.metrics.ranking import Cutoff
+from distill.metrics.scores import (
+    CUTOFFS,
+    DIRECTIONS,
+    MAP_DEPTHS,
+    TOPN_DEPTHS,
+    DirectionScores,
+    Evaluation,
+)
 from distill.types import DistillError
 
 __all__ = ["DIRECTIONS", "DirectionScores", "Evaluation", "evaluate"]
 
-PRECISION_DEPTHS = (1, 10, 50, 100, 500, 1000)
+PRECISION_DEPTHS = tuple(sorted({1, 10, 50, 100, 500, 1000, *TOPN_DEPTHS}))
+"""Ranks at which precision is taken, as far as the database goes."""
 
 
 def evaluate(
@@ -49,18 +58,31 @@ def evaluate(
     labels = as_numbers("labels", labels)
     _check(codes, labels, splits, n_bits, tuple(dict.fromkeys(chain(*directions.values()))))
     query, database = splits["query"], splits["database"]
-    query_labels, db_labels = labels[query], labels[database]
-    scores = {
-        name: _direction(codes[a][query], codes[b][database], query_labels, db_labels, n_bits)
-        for name, (a, b) in directions.items()
+    n_codes = len(database)
+    cuts = [(cutoff, k) for cutoff in CUTOFFS for k in MAP_DEPTHS if k <= n_codes]
+    depths = [n for n in PRECISION_DEPTHS if n <= n_codes]
+    asked = {name: codes[name][query] for name in dict.fromkeys(a for a, _ in directions.values())}
+    stored = {
+        name: codes[name][database] for name in dict.fromkeys(b for _, b in directions.values())
     }
+    swept = metrics.sweep(
+        {name: (asked[a], stored[b]) for name, (a, b) in directions.items()},
+        labels[query],
+        labels[database],
+        n_bits=n_bits,
+        cuts=cuts,
+        depths=depths,
+        radius=2,
+    )
     return Evaluation(
         protocol=protocol,
         n_bits=n_bits,
         n_query=len(query),
-        n_database=len(database),
-        chance=metrics.chance_level(query_labels, db_labels),
-        directions=scores,
+        n_database=n_codes,
+        chance=swept.chance,
+        directions={
+            name: _direction(found, cuts, depths) for name, found in swept.directions.items()
+        },
         method=method,
         backbone=backbone,
         seed=seed,
@@ -68,33 +90,18 @@ def evaluate(
 
 
 def _direction(
-    query_codes: NDArray[np.uint8],
-    db_codes: NDArray[np.uint8],
-    query_labels: NDArray[Any],
-    db_labels: NDArray[Any],
-    n_bits: int,
+    found: metrics.RankingScores, cuts: Sequence[tuple[Cutoff, int]], depths: Sequence[int]
 ) -> DirectionScores:
-    """Score one direction with one ranking and one count of distances for all its metrics."""
-    arrays = query_codes, db_codes, query_labels, db_labels
-    cuts = [(cutoff, k) for cutoff in CUTOFFS for k in MAP_DEPTHS if k <= len(db_codes)]
-    depths = [n for n in PRECISION_DEPTHS if n <= len(db_codes)]
-    blocks = []
-    for relevant in metrics.ranked_relevance(*arrays):
-        whole = metrics.average_precision(relevant)
-        at = [metrics.average_precision(relevant, top=k, cutoff=cutoff) for cutoff, k in cuts]
-        shares = [relevant[:, :n].mean(axis=1) for n in depths]
-        blocks.append(np.array([whole, *at, *shares]))
-    means = iter(np.concatenate(blocks, axis=1).mean(axis=1).tolist())
-    by_distance = metrics.distance_scores(*arrays, radius=2, n_bits=n_bits)
-    whole_map = next(means)
+    """Name the cut-offs and depths of one direction's metrics."""
     map_at: dict[str, dict[int, float]] = {cutoff: {} for cutoff in CUTOFFS}
-    for cutoff, k in cuts:
-        map_at[cutoff][k] = next(means)
+    for (cutoff, k), score in zip(cuts, found.map_at, strict=True):
+        map_at[cutoff][k] = score
+    by_distance = found.by_distance
     return DirectionScores(
-        map=whole_map,
+        map=found.map,
         map_tie_averaged=by_distance.map_tie_averaged,
         map_at=map_at,
-        precision_at=dict(zip(depths, means, strict=True)),
+        precision_at=dict(zip(depths, found.precision_at, strict=True)),
         lookup_radius_2=by_distance.lookup,
         curve_precision=tuple(by_distance.curve.precision.tolist()),
         curve_recall=tuple(by_distance.curve.recall.tolist()),

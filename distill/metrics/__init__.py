@@ -23,16 +23,21 @@ from distill.metrics.counts import (
 )
 from distill.metrics.ranking import (
     average_precision,
+    average_precisions,
     mean_average_precision,
     mean_average_precision_from_scores,
     precision_at,
     ranked_relevance,
 )
+from distill.metrics.sweep import RankingScores, Swept, sweep
 
 __all__ = [
     "DistanceScores",
     "PrecisionRecall",
+    "RankingScores",
+    "Swept",
     "average_precision",
+    "average_precisions",
     "chance_level",
     "distance_scores",
     "lookup",
@@ -41,4 +46,5 @@ __all__ = [
     "precision_at",
     "precision_recall_by_radius",
     "ranked_relevance",
+    "sweep",
 ]

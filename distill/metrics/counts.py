@@ -18,7 +18,7 @@ from distill.metrics.arguments import (
     share_a_label,
 )
 
-_CELLS_PER_DISTANCE = 4
+CELLS_PER_DISTANCE = 4
 """Memory of a query's count at one distance, in pairs: mostly the expected AP's temporaries."""
 
 
@@ -101,16 +101,41 @@ def distance_scores(
     """
     check_count("radius", radius, least=0)
     check_width(n_bits, query_codes)
-    expected, precisions = [], []
-    relevant = items = np.zeros((), np.int64)
+    check_codes(query_codes, db_codes)
+    tally = DistanceTally(query_codes.shape[1], radius=radius, n_bits=n_bits)
     for counts in distance_counts(query_codes, db_codes, query_labels, db_labels):
-        expected.append(counts.expected_average_precision())
-        precisions.append(counts.lookup(radius))
-        relevant = relevant + counts.relevant.sum(axis=0)
-        items = items + counts.items.sum(axis=0)
-    curve = _precision_recall(relevant, items, None if n_bits is None else n_bits + 1)
-    means = (float(np.concatenate(scores).mean()) for scores in (expected, precisions))
-    return DistanceScores(*means, curve)
+        tally.add(counts)
+    return tally.scores()
+
+
+class DistanceTally:
+    """Collects blocks of counts into `DistanceScores`.
+
+    Args:
+        n_bytes: Width of a code.
+        radius: Of `lookup`.
+        n_bits: Code length; radii of the curve run over 0..n_bits. None takes all 8 * n_bytes.
+    """
+
+    def __init__(self, n_bytes: int, *, radius: int = 2, n_bits: int | None = None) -> None:
+        self._radius = radius
+        self._radii = (8 * n_bytes if n_bits is None else n_bits) + 1
+        self._expected: list[NDArray[np.float64]] = []
+        self._precisions: list[NDArray[np.float64]] = []
+        self._relevant = self._items = np.zeros(8 * n_bytes + 1, np.int64)
+
+    def add(self, counts: DistanceCounts) -> None:
+        """Take in the counts of some queries."""
+        self._expected.append(counts.expected_average_precision())
+        self._precisions.append(counts.lookup(self._radius))
+        self._relevant = self._relevant + counts.relevant.sum(axis=0)
+        self._items = self._items + counts.items.sum(axis=0)
+
+    def scores(self) -> DistanceScores:
+        """Return the metrics of all queries so far."""
+        curve = _precision_recall(self._relevant, self._items, self._radii)
+        means = (float(np.concatenate(s).mean()) for s in (self._expected, self._precisions))
+        return DistanceScores(*means, curve)
 
 
 def distance_counts(
@@ -120,7 +145,7 @@ def distance_counts(
     n_queries, n_codes = check_codes(query_codes, db_codes)
     queries, database = check_labels(query_labels, db_labels, n_queries, n_codes)
     width = 8 * query_codes.shape[1] + 1
-    for part in query_blocks(n_queries, max(n_codes, _CELLS_PER_DISTANCE * width)):
+    for part in query_blocks(n_queries, max(n_codes, CELLS_PER_DISTANCE * width)):
         cells = as_host(hamming.distance(query_codes[part], db_codes)).astype(np.int64)
         cells += np.arange(len(cells))[:, None] * width
         size = len(cells) * width
@@ -166,16 +191,27 @@ def chance_level(query_labels: Any, db_labels: Any) -> float:
     grows: for R of n relevant, (H_n + (R - 1) / (n - 1) * (n - H_n)) / n, H_n = 1 + 1/2 + ... 1/n.
     """
     queries, database = check_labels(query_labels, db_labels)
-    n_codes, expected = len(database), []
-    for part in query_blocks(len(queries), max(n_codes, _CELLS_PER_DISTANCE)):
-        one_tie = share_a_label(queries[part], database).sum(axis=1)[:, None]
-        counts = DistanceCounts(one_tie, np.full_like(one_tie, n_codes))
-        expected.append(counts.expected_average_precision())
-    return float(np.concatenate(expected).mean())
+    n_codes = len(database)
+    blocks = query_blocks(len(queries), max(n_codes, CELLS_PER_DISTANCE))
+    found = [
+        chance_precisions(share_a_label(queries[p], database).sum(axis=1), n_codes) for p in blocks
+    ]
+    return float(np.concatenate(found).mean())
+
+
+def chance_precisions(n_relevant: NDArray[np.int64], n_codes: int) -> NDArray[np.float64]:
+    """Return the expected AP, (n_queries,), of `n_codes` items in random order: one large tie.
+
+    Args:
+        n_relevant: (n_queries,) items relevant to each query.
+        n_codes: All items.
+    """
+    one_tie = n_relevant[:, None]
+    return DistanceCounts(one_tie, np.full_like(one_tie, n_codes)).expected_average_precision()
 
 
 def _precision_recall(
-    relevant: NDArray[np.int64], items: NDArray[np.int64], stop: int | None
+    relevant: NDArray[np.int64], items: NDArray[np.int64], stop: int
 ) -> PrecisionRecall:
     """Pool counts (8 * n_bytes + 1) by distance into a curve of the first `stop` radii."""
     relevant, items = relevant.cumsum(), items.cumsum()

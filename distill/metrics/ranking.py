@@ -1,6 +1,7 @@
 """Metrics of a ranking: average precision with either meaning of a cut-off, precision at n."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +22,8 @@ from distill.metrics.counts import distance_scores
 
 Cutoff = Literal["rank", "relevant"]
 Ties = Literal["index", "average"]
+_TOPK_SHARE = 1 / 4
+"""Share of the database from which sorting it whole is faster than `hamming.topk`."""
 
 
 def mean_average_precision(
@@ -60,10 +63,36 @@ def mean_average_precision(
             )
         arrays = query_codes, db_codes, query_labels, db_labels
         return distance_scores(*arrays).map_tie_averaged
-    depth = top if top is not None and cutoff == "rank" else None
+    arrays = query_codes, db_codes, query_labels, db_labels
+    return float(average_precisions(*arrays, top=top, cutoff=cutoff).mean())
+
+
+def average_precisions(
+    query_codes: Any,
+    db_codes: Any,
+    query_labels: Any,
+    db_labels: Any,
+    *,
+    top: int | None = None,
+    cutoff: Cutoff = "rank",
+) -> NDArray[np.float64]:
+    """Return the AP of each query, (n_queries,), equal distances by index.
+
+    Args:
+        query_codes: (n_queries, n_bytes) uint8, packed.
+        db_codes: (n_codes, n_bytes) uint8, packed.
+        query_labels: (n_queries, n_labels) of 0 and 1.
+        db_labels: (n_codes, n_labels) of 0 and 1.
+        top: As in `mean_average_precision`.
+        cutoff: As in `mean_average_precision`.
+
+    Raises:
+        ValueError, TypeError: An argument is not as described.
+    """
+    _check_cut(top, cutoff)
+    depth = top if cutoff == "rank" else None
     blocks = ranked_relevance(query_codes, db_codes, query_labels, db_labels, depth=depth)
-    scores = [average_precision(block, top=top, cutoff=cutoff) for block in blocks]
-    return float(np.concatenate(scores).mean())
+    return np.concatenate([average_precision(block, top=top, cutoff=cutoff) for block in blocks])
 
 
 def mean_average_precision_from_scores(
@@ -136,16 +165,30 @@ def average_precision(
             f"relevant: expected bool (n_queries, depth), got {relevant.dtype} {relevant.shape}; "
             "pass one row of True and False per query"
         )
-    rows, columns = np.nonzero(relevant)
-    found = np.bincount(rows, minlength=len(relevant))
-    nth = np.arange(1, rows.size + 1) - (found.cumsum() - found)[rows]
-    precision = nth / (columns + 1)
+    return np.array([average(relevant_ranks(row), top=top, cutoff=cutoff) for row in relevant])
+
+
+def average(ranks: NDArray[np.int64], *, top: int | None = None, cutoff: Cutoff = "rank") -> float:
+    """Return the AP of one ranking, given the ranks of its relevant items, (n_relevant,)."""
     if top is not None:
-        keep = columns < top if cutoff == "rank" else nth <= top
-        rows, precision = rows[keep], precision[keep]
-        found = np.bincount(rows, minlength=len(relevant))
-    total = np.bincount(rows, weights=precision, minlength=len(relevant))
-    return total / np.maximum(found, 1)
+        ranks = ranks[: top if cutoff == "relevant" else np.searchsorted(ranks, top, "right")]
+    n = len(ranks)
+    return float((_counting(_rounded(n))[:n] / ranks).mean()) if n else 0.0
+
+
+def relevant_ranks(relevant: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the ranks, from 1 and ascending, of the relevant items of one ranking (depth,)."""
+    ranks = np.flatnonzero(relevant)
+    ranks += 1
+    return ranks
+
+
+def narrowed(distances: NDArray[np.int32], n_bytes: int) -> NDArray[Any]:
+    """Return distances in the narrowest integers that hold them.
+
+    NumPy sorts integers of 8 and 16 bits by counting, in linear time and stably.
+    """
+    return distances.astype(np.uint8 if 8 * n_bytes < 256 else np.uint16)
 
 
 def ranked_relevance(
@@ -172,8 +215,27 @@ def ranked_relevance(
     queries, database = check_labels(query_labels, db_labels, *shape)
     k = shape[1] if depth is None else min(depth, shape[1])
     for part in query_blocks(*shape):
-        indices = as_host(hamming.topk(query_codes[part], db_codes, k).indices)
-        yield np.take_along_axis(share_a_label(queries[part], database), indices, axis=1)
+        relevant = share_a_label(queries[part], database)
+        if k <= shape[1] * _TOPK_SHARE:
+            indices = as_host(hamming.topk(query_codes[part], db_codes, k).indices)
+            yield np.take_along_axis(relevant, indices, axis=1)
+            continue
+        distances = as_host(hamming.distance(query_codes[part], db_codes))
+        for row, hits in zip(narrowed(distances, query_codes.shape[1]), relevant, strict=True):
+            hits[:] = hits.take(np.argsort(row, kind="stable"))
+        yield relevant[:, :k]
+
+
+def _rounded(n: int) -> int:
+    """Return a power of two of at least n, so that few lengths of `_counting` are ever made."""
+    return 1 << (n - 1).bit_length()
+
+
+@lru_cache(maxsize=32)
+def _counting(n: int) -> NDArray[np.float64]:
+    numbers = np.arange(1.0, n + 1)
+    numbers.flags.writeable = False
+    return numbers
 
 
 def _check_cut(top: int | None, cutoff: str) -> None:

@@ -29,6 +29,8 @@ CUTOFFS: dict[Cutoff, str] = {
     "relevant": "first k relevant items wherever they rank",
 }
 MAP_DEPTHS = (50, 1000)
+TOPN_DEPTHS = range(200, 10_001, 200)
+"""N of a topN-precision curve: 2 % to 100 % of 10,000, as DCHMT's code takes it."""
 KEPT_DEPTH = 10
 TIE_RULE = "equal distances in database order; 'tie mean' is the mean over random orders"
 CONVENTIONS = (

@@ -15,6 +15,10 @@ from matplotlib.ticker import MaxNLocator
 _INK, _GRID = "#010203", "#040506"
 _SERIES = ("#3a7fc8", "#d5762a", "#2a9a76", "#b4559f", "#8a70d6", "#a08a1f", "#d0524f", "#5f8fa0")
 _DASHES = ("-", "--", "-.", (0, (1.5, 1.5)))
+_CROWDED = 12
+"""Points of a curve from which they are drawn small."""
+_BROAD = 28
+"""Characters of a name of which three stand in a line."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
@@ -59,19 +63,28 @@ def validation_curves(name: str, curves: Mapping[str, Curve]) -> Markup:
     return _inline_svg(figure, f"{name}: MAP on the validation slice over epochs")
 
 
-def precision_recall_curves(curves: Mapping[str, Curve], *, chance: float) -> Markup:
-    """Draw precision over recall; `chance` is a flat line."""
+def precision_recall_curves(
+    curves: Mapping[str, Curve], *, chance: float, of: str | None = None
+) -> Markup:
+    """Draw precision over recall; `chance` is a flat line, `of` names what all curves share."""
     figure, axes = _drawn(curves, marker=".", chance=chance)
     axes.set(xlabel="recall", ylabel="precision", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    return _inline_svg(figure, "precision over recall, by Hamming radius")
+    return _inline_svg(figure, _titled("precision over recall, by Hamming radius", of))
 
 
-def precision_at_curves(curves: Mapping[str, Curve], *, chance: float) -> Markup:
-    """Draw precision over the number of ranks n, on a logarithmic scale of n."""
-    figure, axes = _drawn(curves, marker="o", chance=chance)
-    axes.set(xlabel="first n, logarithmic", ylabel="precision", xscale="log", ylim=(-0.02, 1.02))
-    axes.xaxis.set_major_formatter("{x:g}")
-    return _inline_svg(figure, "precision over the number of ranks looked at")
+def precision_at_curves(
+    curves: Mapping[str, Curve], *, chance: float, of: str | None = None, linear: bool = False
+) -> Markup:
+    """Draw precision over the number of ranks n, on a logarithmic scale of n unless `linear`."""
+    crowded = any(len(xs) > _CROWDED for xs, _ in curves.values())
+    figure, axes = _drawn(curves, marker="." if crowded else "o", chance=chance)
+    axes.set(ylabel="precision", ylim=(-0.02, 1.02))
+    if linear:
+        axes.set(xlabel="first N")
+    else:
+        axes.set(xlabel="first n, logarithmic", xscale="log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    return _inline_svg(figure, _titled("precision over the number of ranks looked at", of))
 
 
 def numbers_of_clusters(curves: Mapping[str, Curve]) -> Markup:
@@ -118,8 +131,13 @@ def _drawn(
             axes.plot(xs, ys, label=name, color=colour, linestyle=dashes, marker=marker, ms=4)
         if chance is not None:
             axes.axhline(chance, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="chance")
-        figure.legend(loc="outside lower center", ncols=3)
+        longest = max(map(len, curves), default=0)
+        figure.legend(loc="outside lower center", ncols=3 if longest <= _BROAD else 1)
     return figure, axes
+
+
+def _titled(title: str, of: str | None) -> str:
+    return f"{title}: {of}" if of else title
 
 
 def _whole_numbers() -> MaxNLocator:

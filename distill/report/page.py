@@ -29,13 +29,13 @@ class Card:
     """One hit.
 
     Attributes:
-        picture: Data URI.
-        title: The item's text.
+        picture: Data URI; None where the dataset has no pictures.
+        title: The item's text, or the name of its picture.
         distance: Hamming distance to the query.
         shared: Names of the labels shared with the query; None where the query has no labels.
     """
 
-    picture: str
+    picture: str | None
     title: str
     distance: int
     shared: tuple[str, ...] | None = None
@@ -47,7 +47,7 @@ class Panel:
 
     Attributes:
         title: The query's text, or the name of its image.
-        picture: Data URI of an image query, None for a text query.
+        picture: Data URI of an image query; None for a text query, or without pictures.
         labels: Label names of the query, if it has any.
         cards: The hits.
         texts: For an image query, its nearest texts as (text, distance, shared labels).
@@ -58,6 +58,21 @@ class Panel:
     labels: tuple[str, ...]
     cards: Sequence[Card]
     texts: Sequence[tuple[str, int, tuple[str, ...]]] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A query with the hits of several runs.
+
+    Attributes:
+        title, picture, labels: As of a `Panel`.
+        lines: What found the hits, and the hits, best first.
+    """
+
+    title: str
+    picture: str | None
+    labels: tuple[str, ...]
+    lines: Sequence[tuple[str, Sequence[Card]]]
 
 
 def thumbnail(image: Image.Image) -> str:

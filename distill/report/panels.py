@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import hamming
 from distill.data import ImageTextDataset
-from distill.report.page import Card, Panel, thumbnail
+from distill.report.page import Card, Compared, Panel, thumbnail
 
 N_HITS = 10
 N_TEXTS = 5
@@ -34,18 +34,15 @@ def query_panels(
     panels = []
     for row in rows:
         query = codes[modality][row]
-        cards = [
-            Card(thumbnail(dataset.image(item)), dataset.texts[item], distance, shared)
-            for item, distance, shared in _hits(dataset, row, query, images, N_HITS)
-        ]
+        cards = _cards(dataset, row, query, images)
         nearest = _hits(dataset, row, query, texts, N_TEXTS) if modality == "image" else []
         panels.append(
             Panel(
-                title=dataset.texts[row],
-                picture=thumbnail(dataset.image(row)) if modality == "image" else None,
+                title=_title(dataset, row),
+                picture=_picture(dataset, row) if modality == "image" else None,
                 labels=dataset.labels_of(row),
                 cards=cards,
-                texts=[(dataset.texts[i], distance, shared) for i, distance, shared in nearest],
+                texts=[(_title(dataset, i), distance, shared) for i, distance, shared in nearest],
             )
         )
     return panels
@@ -66,22 +63,59 @@ def image_panels(
         rows: Rows of the dataset.
     """
     database = np.ascontiguousarray(db_codes[dataset.splits["database"]])
-    judged = dataset.labels.any()
+    return [
+        Panel(
+            _title(dataset, row),
+            _picture(dataset, row),
+            dataset.labels_of(row),
+            _cards(dataset, row, query_codes[row], database),
+        )
+        for row in rows
+    ]
+
+
+def compared_panels(
+    dataset: ImageTextDataset,
+    codes: Mapping[str, tuple[NDArray[np.uint8], NDArray[np.uint8]]],
+    rows: Iterable[int],
+    *,
+    asked: str,
+) -> list[Compared]:
+    """Return a panel per row: what each run finds for the same query, a line per run.
+
+    Args:
+        dataset: Where texts, images and labels come from.
+        codes: Name of a run -> its codes of all items as queries and as a database, each
+            (n_items, n_bytes) uint8, packed.
+        rows: Rows of the dataset.
+        asked: "text" or "image", which of a query is shown.
+    """
+    split = dataset.splits["database"]
+    stored = {name: np.ascontiguousarray(database[split]) for name, (_, database) in codes.items()}
     panels = []
     for row in rows:
-        hits = _hits(dataset, row, query_codes[row], database, N_HITS)
-        cards = [
-            Card(
-                thumbnail(dataset.image(i)),
-                _title(dataset, i),
-                distance,
-                shared if judged else None,
-            )
-            for i, distance, shared in hits
+        lines = [
+            (name, _cards(dataset, row, queries[row], stored[name]))
+            for name, (queries, _) in codes.items()
         ]
-        picture = thumbnail(dataset.image(row))
-        panels.append(Panel(_title(dataset, row), picture, dataset.labels_of(row), cards))
+        picture = _picture(dataset, row) if asked == "image" else None
+        panels.append(Compared(_title(dataset, row), picture, dataset.labels_of(row), lines))
     return panels
+
+
+def _cards(
+    dataset: ImageTextDataset, row: int, query: NDArray[np.uint8], database: NDArray[np.uint8]
+) -> list[Card]:
+    """Return the hits of a query, not judged where the dataset has no labels."""
+    judged = bool(dataset.labels.any())
+    return [
+        Card(_picture(dataset, i), _title(dataset, i), distance, shared if judged else None)
+        for i, distance, shared in _hits(dataset, row, query, database, N_HITS)
+    ]
+
+
+def _picture(dataset: ImageTextDataset, row: int) -> str | None:
+    return thumbnail(dataset.image(row)) if dataset.has_images else None
 
 
 def _title(dataset: ImageTextDataset, row: int) -> str:

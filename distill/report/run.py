@@ -38,6 +38,11 @@ METHODS = {
 }
 """Method -> what a page calls it, and what must be said about it."""
 
+_TRAINED = {
+    "frozen": "only hash heads are trained",
+    "finetune": "its towers are trained together with the hash heads",
+}
+
 
 def write_report(run: Path, out: Path, *, seed: int = 0) -> Path:
     """Write the report of a trained and evaluated run as one self-contained HTML page.
@@ -108,7 +113,7 @@ def _tiles(
 def _notes(config: TrainConfig, evaluation: Evaluation) -> list[str]:
     notes = [
         METHODS[config.method][1],
-        f"Features come from the encoder {evaluation.backbone}; only hash heads are trained.",
+        f"Features come from the encoder {evaluation.backbone}; {_TRAINED[config.encoder.mode]}.",
         "Scores are comparable within this protocol only, not with published tables on other data.",
     ]
     if config.encoder.pretrained == "random":

@@ -115,6 +115,21 @@ def test_table_of_a_small_database(problem):
     assert small.table().rows[0][-2] == "-"
 
 
+@pytest.mark.parametrize(
+    ("n_codes", "last", "length"), [(450, 400, 6), (2000, 2000, 15), (10_500, 10_000, 55)]
+)
+def test_depths_of_topn_precision_go_as_far_as_the_database(n_codes, last, length):
+    rng = np.random.default_rng(1)
+    labels = (rng.random((2 + n_codes, 3)) < 0.4).astype(np.uint8)
+    codes = {name: rng.integers(0, 256, (len(labels), 2), np.uint8) for name in ("image", "text")}
+    splits = {"query": np.arange(2), "database": np.arange(2, len(labels))}
+    scores = evaluate(codes, labels, splits, n_bits=16, protocol="").directions["text_to_text"]
+    depths = list(scores.precision_at)
+    assert depths == sorted(depths)
+    assert (depths[-1], len(depths)) == (last, length)
+    assert {200, 400} <= set(depths)
+
+
 def test_summary_groups_seeds_and_nothing_else(evaluation):
     direction = dataclasses.replace(evaluation.directions["image_to_text"], map=0.5)
     other = dataclasses.replace(

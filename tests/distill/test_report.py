@@ -118,6 +118,15 @@ def test_another_method_has_another_note(run):
     assert "The ablation without a teacher" in page.text
 
 
+def test_a_fine_tuned_run_says_so(run, page):
+    assert "only hash heads are trained" in page.text
+    config = run / "config.toml"
+    config.write_text(config.read_text().replace('mode = "frozen"', 'mode = "finetune"'))
+    tuned = Page(write_report(run, run / "report.html").read_text(encoding="utf-8"))
+    assert "only hash heads are trained" not in tuned.text
+    assert "its towers are trained together with the hash heads" in tuned.text
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

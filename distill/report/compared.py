@@ -1,0 +1,154 @@
+"""What a comparison of runs says in numbers: scores by direction, and paired differences."""
+
+from collections.abc import Callable, Sequence
+from statistics import mean
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from distill.metrics import average_precisions
+from distill.metrics.bootstrap import paired_bootstrap
+from distill.metrics.ranking import Cutoff
+from distill.metrics.scores import (
+    CUTOFFS,
+    DIRECTIONS,
+    IMAGE_DIRECTIONS,
+    MAP_DEPTHS,
+    TOPN_DEPTHS,
+    DirectionScores,
+    Table,
+    direction_label,
+)
+from distill.report import figures
+from distill.report.groups import Entry, Group, directions_of, spread
+
+PAIRS = DIRECTIONS | IMAGE_DIRECTIONS
+_FEWEST_TOPN = 10
+"""Depths 200, 400, ... that a database must hold to be drawn by them."""
+
+
+def overview(groups: Sequence[Group]) -> Table:
+    """MAP over the whole ranking in every direction, a row per group, and of a random order."""
+    names = directions_of(groups)
+    columns = ("runs", "seeds", *map(direction_label, names), "chance")
+    rows = []
+    for group in groups:
+        maps = [
+            spread(group.values(name, lambda s: s.map)) if name in group.directions else "-"
+            for name in names
+        ]
+        chance = mean(entry.evaluation.chance for entry in group.entries)
+        rows.append((group.name, str(len(group.entries)), *maps, f"{chance:.3f}"))
+    return Table(columns, tuple(rows))
+
+
+def score_table(groups: Sequence[Group], direction: str) -> Table:
+    """Every metric of one direction, a row per group that has it."""
+    groups = [group for group in groups if direction in group.directions]
+    largest = max(group.first.evaluation.n_database for group in groups)
+    depths = [k for k in MAP_DEPTHS if k <= largest]
+    columns = (
+        *("runs", "MAP", "MAP tie mean"),
+        *(f"MAP @{k}" for k in depths),
+        *(f"MAP {k} rel." for k in depths),
+        *("P@10", "P r≤2"),
+    )
+    rows = []
+    for group in groups:
+        at = [group.values(direction, _map_at(cutoff, k)) for cutoff in CUTOFFS for k in depths]
+        cells = [
+            group.values(direction, lambda s: s.map),
+            group.values(direction, lambda s: s.map_tie_averaged),
+            *at,
+            group.values(direction, lambda s: s.precision_at.get(10)),
+            group.values(direction, lambda s: s.lookup_radius_2),
+        ]
+        rows.append((group.name, *map(spread, cells)))
+    return Table(columns, tuple(rows))
+
+
+def differences(groups: Sequence[Group]) -> Table:
+    """MAP of every other group minus the first one's, with 95 % intervals over the queries.
+
+    Average precisions are averaged over a group's runs query by query. Where two groups were not
+    asked the same queries in the same database, the cell says so.
+    """
+    reference, *others = groups
+    names = reference.directions
+    of_reference: dict[str, NDArray[np.float64]] = {}
+    rows = []
+    for group in others:
+        cells = []
+        for name in names:
+            cell = _not_paired(group, reference, name)
+            if cell is None:
+                if name not in of_reference:
+                    of_reference[name] = _by_query(reference, name)
+                found = paired_bootstrap(_by_query(group, name), of_reference[name])
+                cell = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+            cells.append(cell)
+        rows.append((group.name, *cells))
+    return Table(("runs", *map(direction_label, names)), tuple(rows))
+
+
+def curves(groups: Sequence[Group], direction: str) -> list[tuple[str, Markup]]:
+    """Precision over recall by radius, and topN-precision, of all groups in one figure each."""
+    groups = [group for group in groups if direction in group.directions]
+    label = direction_label(direction)
+    by_radius, by_rank = {}, {}
+    for group in groups:
+        scores = group.scores(direction)
+        precision = np.mean([each.curve_precision for each in scores], axis=0)
+        recall = np.mean([each.curve_recall for each in scores], axis=0)
+        found = precision > 0  # a radius that finds nothing relevant has no place on the curve
+        by_radius[group.name] = recall[found].tolist(), precision[found].tolist()
+        depths = _depths(group)
+        by_rank[group.name] = depths, [mean(s.precision_at[n] for s in scores) for n in depths]
+    chance = max(group.scores(direction)[0].curve_precision[-1] for group in groups)
+    linear = all(depths[0] in TOPN_DEPTHS for depths, _ in by_rank.values())
+    return [
+        (
+            f"{label}: all query-item pairs within a Hamming radius, pooled; a point per radius, "
+            "the mean of a group's runs.",
+            figures.precision_recall_curves(by_radius, chance=chance, of=label),
+        ),
+        (
+            f"{label}: share of relevant items among the first N, the mean over queries and runs.",
+            figures.precision_at_curves(by_rank, chance=chance, of=label, linear=linear),
+        ),
+    ]
+
+
+def _map_at(cutoff: Cutoff, k: int) -> Callable[[DirectionScores], float | None]:
+    return lambda scores: scores.map_at[cutoff].get(k)
+
+
+def _depths(group: Group) -> list[int]:
+    """N = 200, 400, ... of a database that holds enough of them; else whatever was taken."""
+    taken = group.scores(group.directions[0])[0].precision_at
+    common = [n for n in taken if all(n <= e.evaluation.n_database for e in group.entries)]
+    topn = [n for n in common if n in TOPN_DEPTHS]
+    return topn if len(topn) >= _FEWEST_TOPN else common
+
+
+def _not_paired(group: Group, reference: Group, direction: str) -> str | None:
+    """Why a group's queries cannot be compared one by one with the reference's, if so."""
+    if direction not in group.directions:
+        return "-"
+    if None in (group.fingerprint, reference.fingerprint):
+        return "several splits"
+    return None if group.fingerprint == reference.fingerprint else "other queries"
+
+
+def _by_query(group: Group, direction: str) -> NDArray[np.float64]:
+    """Average precisions (n_queries,), the mean of the group's runs."""
+    means: NDArray[np.float64] = np.mean([_precisions(e, direction) for e in group.entries], axis=0)
+    return means
+
+
+def _precisions(entry: Entry, direction: str) -> NDArray[np.float64]:
+    splits, labels = entry.dataset.splits, entry.dataset.labels
+    query, database = splits["query"], splits["database"]
+    asked, stored = (entry.run.codes(model) for model in PAIRS[direction])
+    return average_precisions(asked[query], stored[database], labels[query], labels[database])

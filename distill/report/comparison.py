@@ -1,0 +1,139 @@
+"""Several runs beside each other: one page that holds all it shows, or tables in Markdown."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from markupsafe import Markup
+
+from distill.files import write_text
+from distill.metrics.scores import Table, direction_label
+from distill.report.compared import PAIRS, curves, differences, overview, score_table
+from distill.report.groups import Entry, Group, directions_of, grouped, statement
+from distill.report.page import Compared, render
+from distill.report.panels import compared_panels
+from distill.types import DistillError
+
+SUFFIXES = (".html", ".md")
+N_QUERIES = 6
+SHOWN = ("text_to_image", "image_to_text", "student_to_teacher", "teacher_to_teacher")
+"""Directions whose hits are shown."""
+TITLE = "Comparison of runs"
+APART = (
+    "These runs do not share one dataset and split: scores of different rows are comparable only "
+    "where data, queries and database are the same."
+)
+SPREAD = "Mean ± sample standard deviation of runs that differ in their seeds only."
+
+
+def check_out(out: Path) -> None:
+    """Refuse a file of another kind.
+
+    Raises:
+        DistillError: The name ends in something else.
+    """
+    if out.suffix not in SUFFIXES:
+        raise DistillError(
+            f"compare: expected a file that ends in {' or '.join(SUFFIXES)}, got {out.name}; "
+            "name such a file"
+        )
+
+
+def write_comparison(entries: Iterable[Entry], out: Path, *, seed: int = 0) -> Path:
+    """Write a comparison of evaluated runs as a self-contained HTML page, or as Markdown tables.
+
+    The first run's group is the one that differences are taken from.
+
+    Args:
+        entries: The runs, at least one, with their datasets and evaluations.
+        out: .html or .md file, replaced as a whole or not at all.
+        seed: Chooses the queries that are shown, from the query split.
+
+    Raises:
+        DistillError: No such kind of file, or a run is incomplete.
+    """
+    check_out(out)
+    groups = grouped(entries)
+    write_text(out, _page(groups, seed) if out.suffix == ".html" else _markdown(groups))
+    return out
+
+
+def _sections(groups: Sequence[Group]) -> list[tuple[str, str, Table]]:
+    """Titles, notes and tables, in the order of either kind of file."""
+    found = [("MAP", f"Over the whole ranking. {SPREAD}", overview(groups))]
+    if len(groups) > 1 and groups[0].directions:
+        first = groups[0].name
+        told = (
+            f"MAP minus that of {first}, the first one named, with the 95 % interval of a paired "
+            "bootstrap over queries (10,000 resamples); a group's runs are averaged query by query."
+        )
+        found.append((f"Difference from {first}", told, differences(groups)))
+    found += [
+        (f"Queries → database: {direction_label(name)}", SPREAD, score_table(groups, name))
+        for name in directions_of(groups)
+    ]
+    return found
+
+
+def _page(groups: Sequence[Group], seed: int) -> str:
+    figures: list[tuple[str, Markup]] = []
+    for name in directions_of(groups):
+        figures += curves(groups, name)
+    return render(
+        "comparison.html",
+        title=TITLE,
+        statement=statement(groups),
+        apart=None if _together(groups) else APART,
+        sections=_sections(groups),
+        figures=figures,
+        chosen=f"Drawn at random from the query split of {groups[0].name} (seed {seed}), not by "
+        "their results; a line is the first run of its group.",
+        panels=_panels(groups, seed),
+    )
+
+
+def _markdown(groups: Sequence[Group]) -> str:
+    stated = statement(groups)
+    parts = [f"# {TITLE}"] + [APART] * (not _together(groups))
+    for title, note, table in _sections(groups):
+        parts += [f"## {title}", note, _markdown_table(table), _escaped(stated)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [f"| {' | '.join(map(_escaped, line))} |" for line in (table.columns, *table.rows)]
+    marks = "|---" + "|---:" * (len(table.columns) - 1) + "|"
+    return "\n".join([lines[0], marks, *lines[1:]])
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    for mark in "\\`*_[]<>|":
+        text = text.replace(mark, f"\\{mark}")
+    return " ".join(text.split())
+
+
+def _together(groups: Sequence[Group]) -> bool:
+    found = {entry.dataset.fingerprint for group in groups for entry in group.entries}
+    return len(found) == 1
+
+
+def _panels(groups: Sequence[Group], seed: int) -> list[tuple[str, list[Compared]]]:
+    """For every direction that is shown, the same queries with the hits of every group."""
+    dataset = groups[0].first.dataset
+    same = [g for g in groups if g.first.dataset.fingerprint == dataset.fingerprint]
+    query = dataset.splits["query"]
+    drawn = np.random.default_rng(seed).permutation(query)
+    found = []
+    for place, name in enumerate(name for name in SHOWN if name in directions_of(same)):
+        # Other queries in the next direction, where there are enough.
+        rows = np.roll(drawn, -place * N_QUERIES)[:N_QUERIES]
+        asked, stored = PAIRS[name]
+        codes = {
+            group.name: (group.first.run.codes(asked), group.first.run.codes(stored))
+            for group in same
+            if name in group.directions
+        }
+        panels = compared_panels(dataset, codes, rows, asked="text" if asked == "text" else "image")
+        found.append((direction_label(name), panels))
+    return found
