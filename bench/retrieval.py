@@ -1,7 +1,8 @@
-"""The retrieval table: every method, code length and seed on one dataset, mean and spread.
+"""The retrieval table: SODA, its ablations and its baselines on one dataset, mean and spread.
 
-    python bench/retrieval.py               the embedded clipart
-    python bench/retrieval.py --root DIR    the full set
+    python bench/retrieval.py                                  the embedded clipart
+    python bench/retrieval.py --root DIR                       the full set
+    python bench/retrieval.py --data wikipedia --root DIR      the Wikipedia features
 
 Each cell is a run of `python -m distill.train`, kept under --runs and not repeated. Writes every
 run's numbers to bench/results/retrieval-NAME.json and prints the table.
@@ -9,11 +10,13 @@ run's numbers to bench/results/retrieval-NAME.json and prints the table.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import statistics
+import multiprocessing
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,17 +30,21 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.machine import facts
+from bench.retrieval_tables import table_of
 from distill import checkpoint
+from distill.binarize import Itq
 from distill.command import one_sentence
-from distill.config import DataConfig, load_config
+from distill.config import DataConfig, TrainConfig, load_config
 from distill.data.base import ImageTextDataset
 from distill.files import write_text
-from distill.metrics import mean_average_precision_from_scores
-from distill.metrics.scores import DIRECTIONS, Evaluation, direction_label
+from distill.metrics import mean_average_precision, mean_average_precision_from_scores
+from distill.metrics.scores import DIRECTIONS, Evaluation
 from distill.train import load_dataset, train
 
 RESULTS = Path(__file__).parent / "results"
 Scores = dict[str, float]
+FLOAT = 0
+"""The number of bits of what has none."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +52,37 @@ class Row:
     """One line of the table: what is trained, on which text, and what is compared."""
 
     name: str
-    method: Literal["soda", "no_teacher", "contrastive"]
+    preset: str
+    made: Literal["codes", "floats", "itq"] = "codes"
     text: Literal["full", "scrubbed"] = "full"
-    floats: bool = False
 
 
+SODA = "SODA (reconstructed, with our contrast)"
 ROWS = (
-    Row("SODA (reconstructed)", "soda"),
-    Row("SODA, its tanh values unsigned", "soda", floats=True),
-    Row("SODA, label words scrubbed from texts", "soda", text="scrubbed"),
+    Row(SODA, "main"),
+    Row("SODA, its tanh values unsigned", "main", made="floats"),
+    Row("SODA, label words scrubbed from texts", "main", text="scrubbed"),
     Row("no teacher", "no_teacher"),
+    Row("no teacher, without the contrast", "no_teacher-no-contrast"),
     Row("contrastive heads, sign of a random rotation", "contrastive"),
-    Row("contrastive heads, float (256-d)", "contrastive", floats=True),
+    Row("contrastive heads, ITQ", "contrastive", made="itq"),
+    Row("contrastive heads, float (256-d)", "contrastive", made="floats"),
+)
+ABLATIONS = (
+    Row("bare label names as prompt", "soda-bare"),
+    Row("a prompt per label, averaged", "soda-set"),
+    Row("labels as a vector, no prompt", "soda-multihot"),
+    Row("without the contrast", "soda-no-contrast"),
+    Row("without the gap", "soda-no-gap"),
+    Row("without the pair distillation", "soda-no-pair"),
+    Row("without quantisation", "soda-no-quantization"),
+    Row("three branches in one stage", "soda-joint"),
+    Row("with a memory", "soda-memory"),
+    Row("with multi-level similarity", "soda-multilevel"),
+    Row("with normalised theta", "soda-normalize"),
+    Row("with the relation term", "soda-relation"),
+    Row("with balanced bits", "soda-balance"),
+    Row("student updates the image head", "soda-updates-image"),
 )
 
 
@@ -64,124 +90,197 @@ ROWS = (
 class Command:
     """Train and evaluate every row of the retrieval table."""
 
-    data: Literal["openclipart", "emoji", "emoji-fluent"] = "openclipart"
+    data: Literal["openclipart", "emoji", "emoji-fluent", "wikipedia"] = "openclipart"
     root: Path | None = None
-    """Folder of the full set; without it the embedded data."""
+    """Folder of the full set, or of the Wikipedia features; without it the embedded data."""
     bits: tuple[int, ...] = (16, 32, 64)
     seeds: tuple[int, ...] = (0, 1, 2)
     runs: Path = Path("runs/retrieval")
     """Where the runs are kept."""
     out: Path | None = None
     """JSON file; default bench/results/retrieval-NAME.json."""
-    threads: int = field(default_factory=torch.get_num_threads)
-    """CPU threads of torch."""
+    jobs: int = 2
+    """Trainings at a time, of one thread each."""
 
     @property
     def name(self) -> str:
         """The dataset's name in file names."""
+        if self.data == "wikipedia":
+            return self.data
         return f"{self.data}-{'embedded' if self.root is None else 'full'}"
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that the dataset has; Wikipedia's texts are counts, without words to scrub."""
+        rows = (*ROWS, *ABLATIONS)
+        return tuple(row for row in rows if self.data != "wikipedia" or row.text == "full")
+
+    @property
+    def words(self) -> str:
+        """The command line, without the places of this machine."""
+        data = "" if self.data == "openclipart" else f" --data {self.data}"
+        return f"python bench/retrieval.py{data}{' --root DIR' if self.root else ''}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A training: a row at a code length and a seed."""
+
+    row: Row
+    bits: int
+    seed: int
+
+    def config(self, command: Command) -> TrainConfig:
+        """The settings of the training."""
+        preset = load_config(self.row.preset)
+        name = f"{command.name}-{self.row.preset}-{self.row.text}"
+        return replace(
+            preset,
+            bits=self.bits,
+            seed=self.seed,
+            run=command.runs / f"{name}-{self.bits}bits-seed{self.seed}",
+            data=DataConfig(name=command.data, root=command.root, text=self.row.text),
+            optim=replace(preset.optim, validate_every=0),
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     with one_sentence():
         command = tyro.cli(Command, description=__doc__, args=arguments)
-        torch.set_num_threads(command.threads)
-        results = list(measure(command))
-        summary = {
+        results, protocol = measure(command)
+        record = {
             "dataset": command.name,
-            "command": f"python bench/retrieval.py{' --root DIR' if command.root else ''}",
+            "command": command.words,
             "bits": command.bits,
             "seeds": command.seeds,
+            "protocol": protocol,
+            "ablations": [row.name for row in ABLATIONS],
             "facts": facts(),
+            "results": results,
         }
-        text = json.dumps({**summary, "results": results}, indent=1)
+        text = json.dumps(record, indent=1)
         write_text(command.out or RESULTS / f"retrieval-{command.name}.json", text + "\n")
-        show(results)
+        show(record)
 
 
-def measure(command: Command) -> Iterator[dict[str, Any]]:
-    """One record per row, code length and seed; chance is a property of the dataset."""
-    for row in ROWS:
-        for bits in command.bits:
-            if row.method == "contrastive" and row.floats and bits != command.bits[-1]:
-                continue  # the float embedding has no code length
-            for seed in command.seeds:
-                run, dataset = finished_run(command, row, bits, seed)
-                scores = Evaluation.from_json(run.metrics())
-                maps = float_maps(run, dataset) if row.floats else code_maps(scores)
-                yield {
-                    "row": row.name,
-                    "bits": 0 if row.method == "contrastive" and row.floats else bits,
-                    "seed": seed,
-                    "map": maps,
-                    "chance": scores.chance,
-                    "protocol": replace(scores, protocol=dataset.protocol).statement,
-                    "seconds": sum(record["seconds"] for record in run.records()),
-                }
+def measure(command: Command) -> tuple[list[dict[str, Any]], str]:
+    """One record per row, code length and seed; and the protocol they all hold under."""
+    cells = [
+        Cell(row, bits, seed)
+        for row in command.rows
+        for bits in _bits(row, command)
+        for seed in command.seeds
+    ]
+    trainings = list({cell.config(command).run: cell for cell in cells}.values())
+    finish(command, trainings)
+    statement = scored(command, trainings[0])[0].statement
+    return [record(command, cell) for cell in cells], statement
 
 
-def finished_run(
-    command: Command, row: Row, bits: int, seed: int
-) -> tuple[checkpoint.Run, ImageTextDataset]:
-    """The run of a cell, trained now unless it is there."""
-    path = command.runs / f"{command.name}-{row.method}-{row.text}-{bits}bits-seed{seed}"
-    preset = load_config("main" if row.method == "soda" else row.method)
-    config = replace(
-        preset,
-        bits=bits,
-        seed=seed,
-        run=path,
-        data=DataConfig(name=command.data, root=command.root, text=row.text),
-        optim=replace(preset.optim, validate_every=0),
-    )
-    if not (path / checkpoint.METRICS).is_file():
-        train(config, resume=True)
-    return checkpoint.load_run(path), load_dataset(config)
+def finish(command: Command, cells: Sequence[Cell]) -> None:
+    """Train what is not there yet, several at a time; the first alone, which fills the cache."""
+    missing = [cell for cell in cells if not _is_finished(cell.config(command))]
+    jobs = [(command, cell) for cell in missing]
+    for job in jobs[:1]:
+        _train(job)
+    if not jobs[1:]:
+        return
+    with multiprocessing.get_context("spawn").Pool(command.jobs) as pool:
+        for number, _ in enumerate(pool.imap_unordered(_train, jobs[1:]), 2):
+            print(f"{number} of {len(jobs)} trainings", file=sys.stderr, flush=True)
 
 
-def code_maps(scores: Evaluation) -> Scores:
-    """MAP over the whole ranking by Hamming distance, ties by index."""
-    return {name: direction.map for name, direction in scores.directions.items()}
+def _is_finished(config: TrainConfig) -> bool:
+    return (config.run_folder / checkpoint.METRICS).is_file()
+
+
+def _train(job: tuple[Command, Cell]) -> None:
+    command, cell = job
+    torch.set_num_threads(1)
+    with contextlib.redirect_stderr(None):
+        train(cell.config(command), resume=True)
+
+
+def _bits(row: Row, command: Command) -> tuple[int, ...]:
+    """A float embedding is the same at every code length."""
+    floats = row.preset == "contrastive" and row.made == "floats"
+    return command.bits[-1:] if floats else command.bits
+
+
+def record(command: Command, cell: Cell) -> dict[str, Any]:
+    """The numbers of a cell."""
+    scores, run, dataset = scored(command, cell)
+    floats = cell.row.preset == "contrastive" and cell.row.made == "floats"
+    if cell.row.made == "floats":
+        maps = float_maps(run, dataset)
+    elif cell.row.made == "itq":
+        maps = itq_maps(run, dataset, cell.bits)
+    else:
+        maps = {name: direction.map for name, direction in scores.directions.items()}
+    return {
+        "row": cell.row.name,
+        "preset": cell.row.preset,
+        "bits": FLOAT if floats else cell.bits,
+        "seed": cell.seed,
+        "map": maps,
+        "chance": scores.chance,
+        "seconds": sum(epoch["seconds"] for epoch in run.records()),
+    }
+
+
+def scored(command: Command, cell: Cell) -> tuple[Evaluation, checkpoint.Run, ImageTextDataset]:
+    """The evaluation of a cell's training under its dataset's own words, the run, the dataset."""
+    config = cell.config(command)
+    run, dataset = checkpoint.load_run(config.run_folder), _dataset(config.data)
+    scores = Evaluation.from_json(run.metrics())
+    return replace(scores, protocol=dataset.protocol), run, dataset
+
+
+@cache
+def _dataset(data: DataConfig) -> ImageTextDataset:
+    return load_dataset(TrainConfig(data=data))
 
 
 def float_maps(run: checkpoint.Run, dataset: ImageTextDataset) -> Scores:
     """MAP over the whole ranking by inner product of the float vectors."""
     query, database = dataset.splits["query"], dataset.splits["database"]
     labels = dataset.labels[query], dataset.labels[database]
-    floats = {m: np.asarray(run.continuous(m)) for m in ("image", "text")}
+    floats = _floats(run)
     return {
         name: mean_average_precision_from_scores(floats[a][query] @ floats[b][database].T, *labels)
         for name, (a, b) in DIRECTIONS.items()
     }
 
 
-def table_of(results: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Head and lines: mean and sample standard deviation over seeds, four directions."""
-    lines = [("MAP", "bits", *map(direction_label, DIRECTIONS))]
-    lines.append(("chance", "", *[f"{results[0]['chance']:.3f}"] * len(DIRECTIONS)))
-    for row, bits in dict.fromkeys((r["row"], r["bits"]) for r in results):
-        group = [r["map"] for r in results if (r["row"], r["bits"]) == (row, bits)]
-        cells = [mean_and_spread([maps[name] for maps in group]) for name in DIRECTIONS]
-        lines.append((row, str(bits or "float"), *cells))
-    return lines
+def itq_maps(run: checkpoint.Run, dataset: ImageTextDataset, n_bits: int) -> Scores:
+    """MAP of the codes that ITQ makes of float vectors, fitted to both modalities' train rows."""
+    query, database = dataset.splits["query"], dataset.splits["database"]
+    labels = dataset.labels[query], dataset.labels[database]
+    floats, rows = _floats(run), dataset.splits["train"]
+    fitted = Itq(n_bits, seed=run.config.seed).fit(
+        np.concatenate([f[rows] for f in floats.values()])
+    )
+    codes = {m: fitted.codes(f) for m, f in floats.items()}
+    return {
+        name: mean_average_precision(codes[a][query], codes[b][database], *labels)
+        for name, (a, b) in DIRECTIONS.items()
+    }
 
 
-def show(results: Sequence[dict[str, Any]]) -> None:
+def _floats(run: checkpoint.Run) -> dict[str, np.ndarray]:
+    return {m: np.asarray(run.continuous(m)) for m in ("image", "text")}
+
+
+def show(record: dict[str, Any]) -> None:
     """The table on the screen."""
-    head, *lines = table_of(results)
+    head, *lines = table_of(record)
     table = Table(*head)
     for line in lines:
         table.add_row(*line)
     console = Console()
     console.print(table)
-    console.print(results[0]["protocol"], soft_wrap=True, markup=False, emoji=False)
-
-
-def mean_and_spread(values: list[float]) -> str:
-    """0.123±0.004."""
-    spread = f"±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
+    console.print(record["protocol"], soft_wrap=True, markup=False, emoji=False)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A named experiment is a file in `distill/configs`; flags of `python -m distill.t
 """
 
 import dataclasses
-import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from tyro.conf import arg
 
 from distill import tables
 from distill.config_images import DistillConfig, HashingConfig, ImagesConfig
+from distill.config_optim import OptimConfig
 from distill.config_texts import (
     ContrastiveConfig,
     NoTeacherConfig,
@@ -22,7 +22,7 @@ from distill.config_texts import (
     StudentWeights,
     TeacherWeights,
 )
-from distill.tables import ConfigError, require, require_weights
+from distill.tables import ConfigError, require
 
 __all__ = [
     "ConfigError",
@@ -64,27 +64,39 @@ class DataConfig:
     """Which items are read, and how."""
 
     name: Annotated[str, arg(name="data")] = "openclipart"
-    """Dataset: openclipart, emoji, emoji-fluent, manifest, imagefolder, cifar10, cifar10-subset or
-    listfile."""
+    """Dataset: openclipart, emoji, emoji-fluent, manifest, imagefolder, listfile, cifar10,
+    cifar10-subset, dcmh, mat, coco, nuswide, features or wikipedia."""
     root: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder of the full set or of the images; without it the embedded data."""
+    """Folder of the full set, of the images, or of the files of a layout; without it the embedded
+    data."""
     path: Annotated[Path | None, arg(metavar="FILE")] = None
-    """The file of data that are one: a JSONL manifest, a list of images, the CIFAR-10 subset."""
+    """The file of data that are one: a JSONL manifest, a list of images, the CIFAR-10 subset, or a
+    .mat file."""
     text: Literal["full", "scrubbed"] = "full"
     """scrubbed: words that are among the item's labels are taken out of its text."""
     bad_images: Literal["refuse", "skip"] = "refuse"
     """What to do with an image that cannot be read."""
-    split_seed: int = 0
-    """Seed of the split where the dataset has no fixed one."""
+    protocol: str | None = None
+    """A published split by name, as mirflickr-dcmh, for dcmh, mat, coco, nuswide and features;
+    without it the dataset's own, or one drawn at random."""
+    split_seed: int | None = None
+    """Seed of the split where the dataset has no fixed one; without it the protocol's own, or 0."""
     queries_per_class: int | None = None
     """CIFAR-10: queries, and validation queries, of each class; 0 is all, without it all of
     cifar10 and 200 of cifar10-subset."""
+    classes: int | None = None
+    """NUS-WIDE: so many of the most frequent concepts are labels; without it the usual 21."""
+    text_features: Literal["tfidf", "lda"] = "tfidf"
+    """Wikipedia: weights of 1,000 words or, poorer, 10 topics."""
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """The frozen pretrained towers."""
+    """The pretrained towers."""
 
+    mode: Annotated[Literal["frozen", "finetune"], arg(name="encoder-mode")] = "frozen"
+    """frozen: features are computed once and heads learn from them; finetune: image and text tower
+    learn too, from pixels and tokens."""
     teacher: str = "EfficientNet-Lite0-MiniLM"
     """An open_clip model name, a bundled one, or a folder with open_clip_config.json."""
     pretrained: Annotated[str | None, arg(metavar="TAG|FILE|random")] = None
@@ -110,44 +122,6 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class OptimConfig:
-    """Adam, the same for every stage."""
-
-    epochs: int = 40
-    """Passes over the training rows per stage."""
-    batch_size: int = 64
-    """Items per step."""
-    lr: float = 5e-4
-    """Learning rate at the start of a stage."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """cosine: the learning rate decays to zero over the epochs."""
-    weight_decay: float = 1e-4
-    """L2 penalty as Adam applies it."""
-    validate_every: int = 5
-    """Validation MAP after every so many epochs; 0 is never."""
-    patience: int = 0
-    """End a stage after more than so many validations in a row without a better mean MAP, and keep
-    its best weights; 0: never, and keep the last."""
-    checkpoint_every: int = 5
-    """A checkpoint after every so many epochs, and at the end of a stage."""
-
-    def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs", "at least 1", self.epochs)
-        require(self.batch_size >= 2, "batch_size", "at least 2", self.batch_size)
-        require(0 < self.lr < math.inf, "lr", "a positive finite number", self.lr)
-        require_weights(weight_decay=self.weight_decay)
-        require(self.validate_every >= 0, "validate_every", "at least 0", self.validate_every)
-        require(self.patience >= 0, "patience", "at least 0", self.patience)
-        require(
-            self.validate_every > 0 or self.patience == 0,
-            "patience",
-            "0 without validation",
-            self.patience,
-        )
-        require(self.checkpoint_every >= 1, "checkpoint_every", "at least 1", self.checkpoint_every)
-
-
-@dataclass(frozen=True)
 class TrainConfig:
     """One training run."""
 
@@ -158,6 +132,8 @@ class TrainConfig:
     """Length of a code."""
     seed: int = 0
     """Seed of weights, batch order and dropout."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where image-text methods train; each process of torchrun takes a GPU of its own."""
     run: Annotated[Path | None, arg(metavar="DIR")] = None
     """Run folder; default runs/METHOD-DATA-BITS-SEED."""
     data: Annotated[DataConfig, arg(name="")] = field(default_factory=DataConfig)
@@ -186,7 +162,8 @@ class TrainConfig:
                 root=data.root and data.root.absolute(),
                 path=data.path and data.path.absolute(),
             ),
-            encoder=EncoderConfig(
+            encoder=dataclasses.replace(
+                encoder,
                 teacher=str(teacher.absolute()) if teacher.is_dir() else encoder.teacher,
                 pretrained=_absolute_file(encoder.pretrained),
                 cache=encoder.cache and encoder.cache.absolute(),

@@ -19,11 +19,11 @@ class TeacherWeights:
     """Likelihood of the similarity of image and label prompt codes."""
     intra: float = 1.0
     """The same within the images and within the label prompts."""
-    contrast: float = 1.0
+    contrast: float = 4.0
     """Similar items told from the others, by a softmax over cosines; ours, not of the abstract."""
     gap: float = 1.0
     """Squared distance between an item's image and label prompt code."""
-    quantization: float = 3.0
+    quantization: float = 6.0
     """Squared distance of both codes of an item to the sign of their sum."""
     balance: float = 0.0
     """Squared mean of each bit over the batch."""
@@ -41,7 +41,7 @@ class StudentWeights:
 
     sim: float = 1.0
     """Likelihood of the similarity of text codes and frozen image codes."""
-    contrast: float = 1.0
+    contrast: float = 4.0
     """Image codes of similar items told from the others'; ours, not of the abstract."""
     pair: float = 1.0
     """Squared distance between a text code and its item's image code."""
@@ -49,7 +49,7 @@ class StudentWeights:
     """Squared difference between the texts' similarities and the images'."""
     intra: float = 1.0
     """Likelihood of the similarity within the texts."""
-    quantization: float = 3.0
+    quantization: float = 6.0
     """Squared distance of a text code to the sign of its item's image code."""
     image: float = 1.0
     """Of student_updates_image: likelihood of the similarity of image and text codes."""
@@ -109,7 +109,7 @@ class NoTeacherConfig:
     """Likelihood of the similarity of image and text codes."""
     pair: float = 0.25
     """Squared distance between the codes of an item's image and text."""
-    contrast: float = 1.0
+    contrast: float = 4.0
     """Similar items told from the others, by a softmax over cosines."""
     quantization: float = 0.25
     """Squared distance of both codes of an item to the sign of their sum."""

@@ -33,6 +33,7 @@ TOP = 1000
 N_CLUSTERS, MARGIN = 10, 0.5
 TEACHER_OPTIM = OptimConfig(
     epochs=60,
+    batch_size=64,
     lr=5e-4,
     schedule="constant",
     weight_decay=0.0,
@@ -42,6 +43,7 @@ TEACHER_OPTIM = OptimConfig(
 )
 STUDENT_OPTIM = OptimConfig(
     epochs=20,
+    batch_size=64,
     lr=1e-3,
     schedule="constant",
     weight_decay=0.0,

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from distill.data.images import ImageSource, decode, unreadable
+from distill.data.images import ImageSource, NoImages, decode, unreadable
 from distill.data.splits import Splits
 from distill.data.text import scrub, title_leak
 from distill.types import DistillError
@@ -47,7 +47,8 @@ class ImageTextDataset:
         name: short name for tables and folders.
         texts: (n) title or caption of each item; all empty where a dataset has pictures only.
         labels: (n, n_labels) uint8, 0 or 1.
-        label_names: (n_labels) in alphabetical order.
+        label_names: (n_labels) in alphabetical order; "label 00", ... where there are only numbers,
+            of which prompts make no sense (`--soda.prompt multihot` needs none).
         splits: "train", "validation", "query", "database" -> int64 row numbers; "database" and
             "query" ascending. Where the split is drawn here, the database is everything that is
             not a query, train and validation included; a published protocol has its own rule, and
@@ -70,6 +71,11 @@ class ImageTextDataset:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether there are pictures, and not only features of them."""
+        return not isinstance(self.images, NoImages)
 
     def image(self, i: int) -> Image.Image:
         """Decode picture i to RGB."""
@@ -109,13 +115,20 @@ class ImageTextDataset:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 in hex over texts, labels, split and picture bytes: equal data, equal string."""
+        """SHA-256 in hex over texts, labels, split, picture bytes and features where there are.
+
+        Equal data, equal string.
+        """
         digest = hashlib.sha256(json.dumps([self.texts, self.label_names]).encode())
         digest.update(self.labels.tobytes())
         for part in sorted(self.splits):
             digest.update(f"{part}:{self.splits[part].tolist()}".encode())
-        for i in range(len(self)):
+        for i in range(len(self) if self.has_images else 0):
             digest.update(hashlib.sha256(self.image_bytes(i)).digest())
+        for modality in sorted(self.features):
+            values = self.features[modality]
+            digest.update(f"{modality}:{values.shape}".encode())
+            digest.update(np.ascontiguousarray(values))
         return digest.hexdigest()
 
 
@@ -127,6 +140,8 @@ def assemble(
     *,
     text: Text,
     protocol: str,
+    features: Mapping[str, np.ndarray] | None = None,
+    named: bool = True,
 ) -> ImageTextDataset:
     """Make a dataset of checked items.
 
@@ -139,6 +154,11 @@ def assemble(
         protocol: the sentence as "items and split; text and labels", without the final full stop;
             where there are texts, their treatment and the share of them that give a label away are
             added here.
+        features: see `ImageTextDataset`.
+        named: whether labels are words, that a text may contain, and not only numbers.
+
+    Raises:
+        DistillError: texts are to be scrubbed that are features, or of labels without a name.
     """
     names = sorted({label for item in items for label in item.labels})
     column = {label: k for k, label in enumerate(names)}
@@ -146,29 +166,22 @@ def assemble(
     for i, item in enumerate(items):
         labels[i, [column[label] for label in item.labels]] = 1
     texts = tuple(item.text for item in items)
-    if not any(texts):
-        return _frozen(name, texts, labels, names, splits, images, protocol)
-    if text == "scrubbed":
-        texts = tuple(scrub(item.text, item.labels) for item in items)
-        protocol += ", each item's own labels taken out of its text"
-    leak = title_leak(texts, [item.labels for item in items])
-    split, _, fields = protocol.rpartition("; ")
-    protocol = f"{split}, {100 * leak:.1f} % of the texts contain one of their labels; {fields}"
-    return _frozen(name, texts, labels, names, splits, images, protocol)
-
-
-def _frozen(
-    name: str,
-    texts: tuple[str, ...],
-    labels: np.ndarray,
-    label_names: Sequence[str],
-    splits: Splits,
-    images: ImageSource,
-    protocol: str,
-) -> ImageTextDataset:
-    for array in (labels, *splits.values()):
+    features = dict(features or {})
+    if text == "scrubbed" and ("text" in features or not named):
+        reason = "texts that come as features" if "text" in features else "labels without names"
+        raise DistillError(f"text: expected full for {reason} of {name}, got scrubbed")
+    if any(texts) and named:
+        if text == "scrubbed":
+            texts = tuple(scrub(item.text, item.labels) for item in items)
+            protocol += ", each item's own labels taken out of its text"
+        leak = title_leak(texts, [item.labels for item in items])
+        split, _, fields = protocol.rpartition("; ")
+        protocol = f"{split}, {100 * leak:.1f} % of the texts contain one of their labels; {fields}"
+    for array in (labels, *splits.values(), *features.values()):
         array.flags.writeable = False
-    return ImageTextDataset(name, texts, labels, tuple(label_names), splits, images, f"{protocol}.")
+    return ImageTextDataset(
+        name, texts, labels, tuple(names), splits, images, f"{protocol}.", features
+    )
 
 
 def readable_rows(source: ImageSource, bad_images: BadImages, *, where: str) -> list[int]:

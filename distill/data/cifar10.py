@@ -5,7 +5,6 @@ the database, those included. The test images are shuffled: the first half valid
 half asks. Drawn with NumPy's legacy generator, whose stream never changes.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from distill.data.base import ImageTextDataset, Item, Text, assemble
 from distill.data.cifar10_files import CLASSES, find_folder, read_folder, read_subset
-from distill.data.images import ImageSource
+from distill.data.images import ChosenImages, ImageSource
 from distill.data.splits import Splits
 from distill.types import DistillError
 
@@ -100,7 +99,7 @@ def _assemble(
         f"validation queries{each} of the first; split seed {seed}; no texts, labels = classes"
     )
     items = [Item(images.names[i], "", (CLASSES[labels[i]],)) for i in chosen]
-    source = _Chosen(images, chosen)
+    source = ChosenImages(images, chosen)
     return assemble(name, items, source, splits, text=text, protocol=sentence)
 
 
@@ -155,15 +154,3 @@ def _first_of_each(labels: Rows, order: Rows, n: int | None) -> Rows:
         )
     chosen: Rows = order[np.sort(np.concatenate([rows[:n] for rows in members]))]
     return chosen
-
-
-class _Chosen:
-    """Some pictures of a source, in another order."""
-
-    def __init__(self, images: ImageSource, rows: Rows) -> None:
-        self._images, self._rows = images, rows
-        self.names: Sequence[str] = tuple(images.names[i] for i in rows)
-
-    def read(self, i: int) -> bytes:
-        """Return the encoded bytes of picture i."""
-        return self._images.read(self._rows[i])

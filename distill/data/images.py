@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from distill.types import DistillError
@@ -46,6 +48,29 @@ class FileImages:
     def read(self, i: int) -> bytes:
         """Return the encoded bytes of picture i."""
         return (self.folder / self.names[i]).read_bytes()
+
+
+class ChosenImages:
+    """Some pictures of a source, in another order."""
+
+    def __init__(self, images: ImageSource, rows: NDArray[np.int64]) -> None:
+        self._images, self._rows = images, rows
+        self.names: Sequence[str] = tuple(images.names[i] for i in rows)
+
+    def read(self, i: int) -> bytes:
+        """Return the encoded bytes of picture i."""
+        return self._images.read(int(self._rows[i]))
+
+
+@dataclass(frozen=True)
+class NoImages:
+    """The names of pictures of which only features are there."""
+
+    names: Sequence[str]
+
+    def read(self, i: int) -> bytes:  # noqa: ARG002
+        """Raise OSError: there is nothing to read."""
+        raise OSError("a dataset that holds features, no pictures")
 
 
 def decode(data: bytes, name: str) -> Image.Image:

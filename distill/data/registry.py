@@ -7,8 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from distill.data import cifar10, emoji, imagefolder, listfile, manifest, openclipart
+from distill.data import (
+    cifar10,
+    coco,
+    dcmh,
+    emoji,
+    features,
+    imagefolder,
+    listfile,
+    manifest,
+    mat,
+    nuswide,
+    openclipart,
+    wikipedia,
+)
 from distill.data.base import BadImages, ImageTextDataset, Text
+from distill.data.protocols import split_rule
+from distill.data.wikipedia import TextFeatures
 from distill.types import DistillError
 
 
@@ -19,7 +34,8 @@ class _Source:
     Attributes:
         read: the loader.
         needs: the place that has to be given, and what it is.
-        takes: places and further settings that may be given.
+        takes: places and further settings that may be given; with "protocol" it is given what
+            divides the items, and else the seed.
     """
 
     read: Callable[..., ImageTextDataset]
@@ -38,6 +54,12 @@ _SOURCES = {
     "cifar10-subset": _Source(
         cifar10.load_subset, {"path": "an .npz file"}, ("queries_per_class",)
     ),
+    "dcmh": _Source(dcmh.load, {"path": "FLICKR-25K.mat"}, ("bad_images", "protocol")),
+    "mat": _Source(mat.load, {"root": "a folder"}, ("bad_images", "protocol")),
+    "coco": _Source(coco.load, {"root": "a folder"}, ("bad_images", "protocol")),
+    "nuswide": _Source(nuswide.load, {"root": "a folder"}, ("bad_images", "protocol", "classes")),
+    "features": _Source(features.load, takes=("root", "path", "protocol")),
+    "wikipedia": _Source(wikipedia.load, {"root": "a folder"}, ("text_features",)),
 }
 NAMES = tuple(_SOURCES)
 
@@ -49,8 +71,11 @@ def load(
     path: Path | None = None,
     text: Text = "full",
     bad_images: BadImages = "refuse",
-    split_seed: int = 0,
+    protocol: str | None = None,
+    split_seed: int | None = None,
     queries_per_class: int | None = None,
+    classes: int | None = None,
+    text_features: TextFeatures = "tfidf",
 ) -> ImageTextDataset:
     """Read a dataset.
 
@@ -59,17 +84,26 @@ def load(
             "manifest" (`path` is a JSONL file), "imagefolder" (`root` holds label folders, or
             pictures whose labels are in the CSV file `path`, or pictures without any), "listfile"
             (`root` holds the lists of the hashing literature), "cifar10" (`root` holds its
-            batches) or "cifar10-subset" (`path` is an .npz file).
-        root: folder of the full set, of the label folders, of the lists or of the batches.
-        path: the manifest, the labels of an image folder, or the subset.
+            batches), "cifar10-subset" (`path` is an .npz file), or a layout of cross-modal hashing:
+            "dcmh" (`path` is FLICKR-25K.mat), "mat" (`root` holds index.mat, caption.mat or
+            caption.txt, and label.mat), "coco", "nuswide" (`root` holds the published files),
+            "features" (`root` holds arrays, or `path` is a .mat file) or "wikipedia" (`root` holds
+            raw_features.mat and two lists).
+        root: folder of the full set, of the label folders, of the lists, batches or arrays.
+        path: the manifest, the labels of an image folder, the subset, or the .mat file.
         text: "scrubbed" takes each item's own labels out of its text.
         bad_images: what to do when a picture cannot be read: raise, or leave it out and log it. Of
             embedded data and of CIFAR-10 all are needed.
-        split_seed: at least 0. Embedded data have a stored split for 0 and draw one of the same
-            sizes for others; a manifest with a split and the lists use it for the validation items
-            only; for CIFAR-10 it seeds the released protocol, which has 0.
+        protocol: name of a published split (`protocols.PROTOCOLS`) for "dcmh", "mat", "coco",
+            "nuswide" or "features"; None: the dataset's own split, or one drawn at random.
+        split_seed: at least 0; None is the protocol's own seed, or 0. Embedded data have a stored
+            split for 0 and draw one of the same sizes for others; data with a split of their own
+            use it for the validation items only; for CIFAR-10 it seeds the released protocol, which
+            has 0.
         queries_per_class: of CIFAR-10, so many queries and so many validation queries of each
             class; 0 is all, None all of "cifar10" and 200 of "cifar10-subset".
+        classes: of NUS-WIDE, so many of the most frequent concepts are labels; None: the usual 21.
+        text_features: of Wikipedia, "tfidf" or "lda".
 
     Raises:
         DistillError: an unknown name, a wrong setting, or data not as they should be.
@@ -82,21 +116,27 @@ def load(
         hint = f"did you mean {' or '.join(near)}?" if near else "name one of these"
         raise DistillError(f'data: expected one of {", ".join(NAMES)}, got "{name}"; {hint}')
     source = _SOURCES[name]
-    given = {"root": root, "path": path, "queries_per_class": queries_per_class}
-    _check_places(name, source, given)
+    given = {
+        "root": root if root is None else Path(root),
+        "path": path if path is None else Path(path),
+        "protocol": protocol,
+        "queries_per_class": queries_per_class,
+        "classes": classes,
+    }
+    chosen = {"text_features": None if text_features == "tfidf" else text_features}
+    _check_places(name, source, given | chosen)
     _check_choice("text", text, get_args(Text))
     _check_choice("bad_images", bad_images, get_args(BadImages))
-    _check_count("split_seed", split_seed)
-    if queries_per_class is not None:
-        _check_count("queries_per_class", queries_per_class)
-    settings = {
-        "root": None if root is None else Path(root),
-        "path": None if path is None else Path(path),
-        "bad_images": bad_images,
-        "queries_per_class": queries_per_class,
-    }
-    accepted = {key: settings[key] for key in (*source.needs, *source.takes)}
-    return source.read(text=text, split_seed=split_seed, **accepted)
+    _check_choice("text_features", text_features, get_args(TextFeatures))
+    counts = {"split_seed": split_seed, "queries_per_class": queries_per_class, "classes": classes}
+    for key, value in counts.items():
+        if value is not None:
+            _check_count(key, value)
+    settings = given | {"bad_images": bad_images, "text_features": text_features}
+    accepted = {k: settings[k] for k in (*source.needs, *source.takes) if k != "protocol"}
+    if "protocol" in source.takes:
+        return source.read(text=text, split=split_rule(protocol, split_seed), **accepted)
+    return source.read(text=text, split_seed=split_seed or 0, **accepted)
 
 
 def _check_places(name: str, source: _Source, given: Mapping[str, object]) -> None:

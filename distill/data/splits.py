@@ -34,6 +34,11 @@ class SplitProtocol:
     validation: float = 0.1
     seed: int = 0
 
+    @property
+    def origin(self) -> str:
+        """Where a split comes from, in words."""
+        return f"drawn with split seed {self.seed}"
+
     def draw(self, labelled: np.ndarray) -> Splits:
         """Divide items at random.
 
@@ -53,7 +58,7 @@ class SplitProtocol:
             )
         order = self._shuffle(rows)
         cut = n_query + self._n_validation(len(rows) - n_query)
-        return _parts(len(labelled), order[:n_query], order[n_query:cut], order[cut:])
+        return parts(len(labelled), order[:n_query], order[n_query:cut], order[cut:])
 
     def hold_out(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Divide given training rows into (train, validation)."""
@@ -95,7 +100,7 @@ def from_words(said: Sequence[str], labelled: np.ndarray, protocol: SplitProtoco
             )
     if not len(validation):
         train, validation = protocol.hold_out(train)
-    return _parts(len(said), query, validation, train)
+    return parts(len(said), query, validation, train)
 
 
 def unlabelled(n: int) -> Splits:
@@ -106,7 +111,7 @@ def unlabelled(n: int) -> Splits:
     """
     if n < 2:
         raise DistillError(f"items: expected at least 2 images to learn from, got {n}; add images")
-    return _parts(n, *np.split(np.arange(n), [0, 0]))
+    return parts(n, *np.split(np.arange(n), [0, 0]))
 
 
 def describe(splits: Splits) -> str:
@@ -118,7 +123,8 @@ def describe(splits: Splits) -> str:
     )
 
 
-def _parts(n: int, query: np.ndarray, validation: np.ndarray, train: np.ndarray) -> Splits:
+def parts(n: int, query: np.ndarray, validation: np.ndarray, train: np.ndarray) -> Splits:
+    """Name the parts of a split of n items; the database is everything that is not a query."""
     database = np.setdiff1d(np.arange(n), query)
-    parts = {"train": train, "validation": validation, "query": query, "database": database}
-    return {part: np.sort(rows).astype(np.int64) for part, rows in parts.items()}
+    rows = {"train": train, "validation": validation, "query": query, "database": database}
+    return {part: np.sort(members).astype(np.int64) for part, members in rows.items()}

@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 from PIL import Image
+
+from distill.data import protocols
 
 
 def draw(number: int = 0, *, size: int = 24, kind: str = "PNG", mode: str = "RGB") -> bytes:
@@ -81,3 +85,45 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+def _as_matlab(file: h5py.File, name: str, value: Any) -> h5py.Dataset:
+    """Store a variable as MATLAB v7.3 does: axes in reverse, strings as numbers, cells by link."""
+    if isinstance(value, str):
+        codes = np.array([[ord(c)] for c in value] or [0, 0], np.uint16)
+        item = file.create_dataset(name, data=codes)
+        item.attrs["MATLAB_class"] = np.bytes_("char")
+        if not value:
+            item.attrs["MATLAB_empty"] = np.uint8(1)
+    elif isinstance(value, list):
+        cells = [_as_matlab(file, f"#refs#/{name}{i}", v).ref for i, v in enumerate(value)]
+        item = file.create_dataset(name, data=np.array([cells], h5py.ref_dtype))
+        item.attrs["MATLAB_class"] = np.bytes_("cell")
+    else:
+        item = file.create_dataset(name, data=np.asarray(value).T)
+        item.attrs["MATLAB_class"] = np.bytes_("double")
+    return item
+
+
+@pytest.fixture(scope="session")
+def save_matlab() -> Callable[..., None]:
+    """Write a .mat file as MATLAB v7.3 does; a list of strings is a cell array."""
+
+    def save(path: Path, **variables: Any) -> None:
+        with h5py.File(path, "w", userblock_size=512) as file:
+            for name, value in variables.items():
+                _as_matlab(file, name, value)
+
+    return save
+
+
+@pytest.fixture
+def small_protocol(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Add a published split of few pairs, and give its name."""
+
+    def add(n_pairs: int, order: str = "file", seed: int = 0) -> str:
+        small = protocols.PublishedSplit("small", "ten", n_pairs, 3, 5, order, "a test", seed)
+        monkeypatch.setitem(protocols.PROTOCOLS, "small", small)
+        return "small"
+
+    return add

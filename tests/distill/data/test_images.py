@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from distill.data.images import FileImages, MemoryImages, decode, to_rgb, unreadable
+from distill.data.images import (
+    ChosenImages,
+    FileImages,
+    MemoryImages,
+    NoImages,
+    decode,
+    to_rgb,
+    unreadable,
+)
 from distill.types import DistillError
 
 Draw = Callable[..., bytes]
@@ -113,6 +121,18 @@ def test_memory_images(picture: Draw):
     source = MemoryImages(("a", "b"), (picture(), b"no"))
     assert source.read(0) == picture()
     assert unreadable(source) == {1: "no format that Pillow knows"}
+
+
+def test_chosen_images():
+    source = ChosenImages(MemoryImages(("a", "b", "c"), (b"0", b"1", b"2")), np.array([2, 0]))
+    assert source.names == ("c", "a")
+    assert [source.read(i) for i in range(2)] == [b"2", b"0"]
+
+
+def test_no_images():
+    source = NoImages(("a", "b"))
+    with pytest.raises(OSError, match=r"^a dataset that holds features, no pictures$"):
+        source.read(0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file modes")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from distill.config import DataConfig
 from distill.data import NAMES, load
 from distill.types import DistillError
 
@@ -50,6 +51,20 @@ from distill.types import DistillError
             {"root": Path("x"), "queries_per_class": -1},
             r"queries_per_class: expected an integer of at least 0, got -1",
         ),
+        ("emoji", {"protocol": "coco-mith"}, r"protocol: expected none for data emoji, got coco-m"),
+        ("manifest", {"path": Path("x"), "protocol": "y"}, r"protocol: expected none for data man"),
+        ("wikipedia", {"root": Path("x"), "protocol": "y"}, r"protocol: expected none for data w"),
+        ("mat", {"root": Path("x"), "protocol": "y"}, r'protocol: expected one of .*, got "y"'),
+        ("coco", {"root": Path("x"), "classes": 10}, r"classes: expected none for data coco, got"),
+        ("nuswide", {"root": Path("x"), "classes": -1}, r"classes: expected an integer of at le"),
+        ("coco", {"root": Path("x"), "text_features": "lda"}, r"text_features: expected none for"),
+        (
+            "wikipedia",
+            {"root": Path("x"), "text_features": "bow"},
+            r"text_features: expected tfidf or lda, got 'bow'",
+        ),
+        ("dcmh", {}, r"path: expected FLICKR-25K\.mat for data dcmh, got nothing; give --path"),
+        ("wikipedia", {}, r"root: expected a folder for data wikipedia, got nothing"),
         ("emoji", {"split_seed": True}, r"split_seed: expected an integer of at least 0, got True"),
     ],
 )
@@ -69,7 +84,23 @@ def test_names():
         "listfile",
         "cifar10",
         "cifar10-subset",
+        "dcmh",
+        "mat",
+        "coco",
+        "nuswide",
+        "features",
+        "wikipedia",
     )
+
+
+def test_no_seed_is_seed_0():
+    found = {load("emoji", split_seed=seed).fingerprint for seed in (None, 0)}
+    assert found == {load("emoji").fingerprint}
+    assert load("emoji", split_seed=1).fingerprint not in found
+
+
+def test_load_takes_every_setting_of_the_configuration():
+    assert load(**dataclasses.asdict(DataConfig(name="emoji"))).name == "emoji"
 
 
 def test_a_dataset_cannot_be_changed():
