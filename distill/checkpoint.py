@@ -4,8 +4,9 @@
     metrics.jsonl           one object per epoch
     metrics.json            the final evaluation
     weights.safetensors     inference heads, "image.<parameter>"; metadata says how to build them
+    encoder.safetensors     where towers were fine-tuned: the open_clip model they make
     checkpoint.pt           where training goes on with --resume
-    dataset.json            name and fingerprint of the dataset that was encoded
+    dataset.json            name and fingerprint of the dataset, and what of it came as features
     codes/image.npy         packed codes of all items, bit = h > 0; codes/text.npy alike
     codes/image.float.npy   the values whose sign the codes are, or the float embedding
     clusters-HASH.safetensors   BRCD's clusters of the teacher's codes, named by what they are of
@@ -18,7 +19,7 @@ Every file is written whole or not at all.
 import io
 import json
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ from distill.types import DistillError
 
 CONFIG, RECORDS, METRICS = "config.toml", "metrics.jsonl", "metrics.json"
 WEIGHTS, CHECKPOINT, CODES = "weights.safetensors", "checkpoint.pt", "codes"
-DATASET = "dataset.json"
+DATASET, ENCODER = "dataset.json", "encoder.safetensors"
 
 
 class Dataset(Protocol):
@@ -50,6 +51,10 @@ class Dataset(Protocol):
     @property
     def fingerprint(self) -> str:
         """Equal data, equal string."""
+
+    @property
+    def features(self) -> Mapping[str, Any]:
+        """Modalities that came as features."""
 
 
 class Weights(NamedTuple):
@@ -92,6 +97,14 @@ class Run:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             return Weights(json.loads(file.metadata()["run"])["heads"], tensors)
 
+    def tuned_weights(self) -> Path | None:
+        """File of the fine-tuned towers, for `distill.encoders.load_encoder`; None of frozen ones.
+
+        Raises:
+            DistillError: the run has no such file (yet).
+        """
+        return None if self.config.encoder.mode == "frozen" else self.file(ENCODER)
+
     def records(self) -> list[dict[str, Any]]:
         """One record per epoch, as `distill.loop` makes them."""
         path = self.file(RECORDS)
@@ -121,6 +134,17 @@ class Run:
                 f"dataset: expected {dataset.name} as it was when {self.path} was trained, "
                 "got changed items, texts, labels or splits; restore them, or train anew"
             )
+
+    def check_encodes(self, modality: str) -> None:
+        """Refuse to encode anew what came as features.
+
+        Raises:
+            DistillError: the run knows no encoder of this modality.
+        """
+        path = self.file(DATASET)
+        with _undamaged(path):
+            given = json.loads(path.read_text(encoding="utf-8")).get("features", ())
+        check_encodes(modality, given)
 
     def file(self, name: str) -> Path:
         """Path of a file of the finished run.
@@ -172,6 +196,19 @@ def load_run(path: str | Path) -> Run:
     return Run(path, load_config(path / CONFIG))
 
 
+def check_encodes(modality: str, given: Collection[str]) -> None:
+    """Refuse to encode a modality that is among those that came as features.
+
+    Raises:
+        DistillError: it is.
+    """
+    if modality in given:
+        raise DistillError(
+            f"{modality}: expected a run that encodes {modality}s, got one whose {modality}s came "
+            "as features; search its codes with hamming.topk"
+        )
+
+
 def save_records(run: Run, records: Sequence[Mapping[str, Any]]) -> None:
     """Write metrics.jsonl."""
     text = "".join(json.dumps(record) + "\n" for record in records)
@@ -195,7 +232,7 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return dict(torch.load(path, weights_only=True))
+        return dict(torch.load(path, weights_only=True, map_location="cpu"))
     except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
         raise DistillError(
             f"resume: expected a checkpoint in {path}, got a damaged file; "
@@ -217,6 +254,12 @@ def save_weights(run: Run, weights: Weights) -> None:
     write_bytes(run.path / WEIGHTS, save(tensors, metadata))
 
 
+def save_encoder(run: Run, weights: bytes) -> Path:
+    """Write encoder.safetensors, made by `distill.encoders.tuned.tuned_weights`, and return it."""
+    write_bytes(run.path / ENCODER, weights)
+    return run.path / ENCODER
+
+
 def save_codes(
     run: Run, modality: str, codes: NDArray[np.uint8], continuous: NDArray[np.float32]
 ) -> None:
@@ -228,7 +271,9 @@ def save_codes(
 
 def save_dataset(run: Run, dataset: Dataset) -> None:
     """Write dataset.json."""
-    entry = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    entry: dict[str, Any] = {"name": dataset.name, "fingerprint": dataset.fingerprint}
+    if dataset.features:
+        entry["features"] = sorted(dataset.features)
     write_text(run.path / DATASET, json.dumps(entry) + "\n")
 
 

@@ -107,11 +107,11 @@ class NoTeacherConfig:
 
     inter: float = 1.0
     """Likelihood of the similarity of image and text codes."""
-    pair: float = 0.25
+    pair: float = 1.0
     """Squared distance between the codes of an item's image and text."""
     contrast: float = 4.0
     """Similar items told from the others, by a softmax over cosines."""
-    quantization: float = 0.25
+    quantization: float = 2.0
     """Squared distance of both codes of an item to the sign of their sum."""
     temperature: float = 0.2
     """Of the contrast; no weight."""

@@ -95,7 +95,9 @@ def _encode_texts(options: Encode) -> Tensor:
             f"texts: expected a run that encodes texts, got the {run.config.method} run "
             f"{run.path}, which encodes images alone; give --images"
         )
-    heads, encoder = build_heads(*run.weights()), load_encoder(run.config.encoder)
+    run.check_encodes("text")
+    heads = build_heads(*run.weights())
+    encoder = load_encoder(run.config.encoder, tuned=run.tuned_weights())
     assert options.texts is not None
     texts = _lines(options.texts)
     with progress_bar("texts", len(texts), unit="texts") as advance:
@@ -112,7 +114,9 @@ def _encode_images(options: Encode, names: list[str]) -> Tensor:
     elif options.model is not None:
         raise DistillError(f"model: expected none for a {run.config.method} run; leave it out")
     else:
-        head, encoder = build_heads(*run.weights())["image"], load_encoder(run.config.encoder)
+        run.check_encodes("image")
+        head = build_heads(*run.weights())["image"]
+        encoder = load_encoder(run.config.encoder, tuned=run.tuned_weights())
     files = _image_files(options.images)
     with progress_bar("images", len(files), unit="images") as advance:
         images = _images(files, names, skip=options.bad_images == "skip")

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from distill import checkpoint
+from distill import checkpoint, parallel
 from distill.loop import Record, State, fit
 from distill.methods.base import Method
 from distill.types import DistillError, Split
@@ -31,23 +33,22 @@ def fit_run(
         frozen: what is learned from beside the rows: the tensors of a teacher.
 
     Raises:
-        DistillError: the checkpoint was made from other training rows, or another teacher.
+        DistillError: the checkpoint was made from other training rows, or another teacher, or by
+            another number of processes.
     """
     inputs = _digest(split, frozen or {})
-    saved = checkpoint.load_checkpoint(run) if resume else None
-    if saved is not None and saved["inputs"] != inputs:
-        raise DistillError(
-            f"resume: expected the training items, encoder and teacher of {run.path}, got others; "
-            "choose another --run"
-        )
+    saved = parallel.in_turn(lambda: _saved(run, inputs)) if resume else None
     records: list[Record] = [] if saved is None else saved["records"]
 
     def record(entry: Record) -> None:
         records.append(entry)
-        checkpoint.save_records(run, records)
+        if parallel.rank() == 0:
+            checkpoint.save_records(run, records)
 
     def save(state: State) -> None:
-        checkpoint.save_checkpoint(run, {**state, "records": records, "inputs": inputs})
+        if parallel.rank() == 0:
+            about = {"records": records, "inputs": inputs, "processes": parallel.size()}
+            checkpoint.save_checkpoint(run, {**state, **about})
 
     fit(
         method,
@@ -60,13 +61,33 @@ def fit_run(
     )
 
 
+def _saved(run: checkpoint.Run, inputs: str) -> dict[str, Any] | None:
+    """The run's checkpoint, if it has one, which must be of these inputs and processes."""
+    saved = checkpoint.load_checkpoint(run)
+    if saved is None:
+        return None
+    if saved["inputs"] != inputs:
+        raise DistillError(
+            f"resume: expected the training items, encoder and teacher of {run.path}, got others; "
+            "choose another --run"
+        )
+    begun = saved.get("processes", 1)
+    if begun != parallel.size():
+        raise DistillError(
+            f"resume: expected {begun} processes, as {run.path} was begun with, got "
+            f"{parallel.size()}; start as many, or choose another --run"
+        )
+    return saved
+
+
 def _digest(split: Split, frozen: Mapping[str, Tensor]) -> str:
     """SHA-256 of all that is trained on."""
-    digest = hashlib.sha256(split.labels.numpy().tobytes())
-    for modality, features in sorted(split.features.items()):
-        digest.update(modality.encode())
-        digest.update(features.numpy().tobytes())
-    for name, tensor in sorted(frozen.items()):
+    digest = hashlib.sha256(_bytes(split.labels))
+    for name, tensor in [*sorted(split.features.items()), *sorted(frozen.items())]:
         digest.update(name.encode())
-        digest.update(tensor.numpy().tobytes())
+        digest.update(_bytes(tensor))
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    return np.ascontiguousarray(tensor.cpu().numpy()).data

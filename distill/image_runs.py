@@ -79,6 +79,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     config, teacher = with_teacher(config)
     run_folder.check_run(config, resume=resume, overwrite=overwrite)
     dataset = load_dataset(config)
+    dataset.require_images("to hash")
     _check_amount(config, dataset)
     check_same_split(config, dataset)
     backbones: dict[str, Backbone] = {m: open_backbone(config, m) for m in models_of(config)}

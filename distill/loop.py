@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import Optimizer
 
+from distill import parallel
 from distill.config import OptimConfig
 from distill.methods.base import Method, Stage
-from distill.progress import progress_bar
-from distill.types import DistillError, LossTerms, Split
+from distill.optimizer import make_optimizer, set_rate, update
+from distill.types import Batch, DistillError, LossTerms, Split
 
 Record = dict[str, Any]
 """One epoch: stage, epoch (from 1), loss, terms, seconds, samples_per_second, validation."""
@@ -34,9 +35,11 @@ def fit(
 ) -> None:
     """Train the stages of a method in place, from torch's global generator.
 
+    Of several processes (see `distill.parallel`) each calls this; the first one alone validates.
+
     Args:
         method: is trained; ends in eval mode.
-        split: the training rows.
+        split: the training rows, on the device of the modules.
         settings: optimiser, epochs, and how often to validate and save.
         validate: modalities to named figures, for the record; with `settings.patience` their mean
             ends a stage and chooses its weights.
@@ -53,8 +56,10 @@ def fit(
             continue
         stage.prepare(split)
 
-        def keep(epoch: int, optimizer: Adam, progress: "_Progress", number: int = number) -> None:
-            save(_state(method, number, epoch, optimizer, progress))
+        def keep(
+            epoch: int, optimizer: Optimizer, progress: "_Progress", number: int = number
+        ) -> None:
+            save(_state(method, number, epoch, optimizer, progress) | _generators(split))
 
         start = resume if number == done else None
         _train(stage, split, settings, validate=validate, record=record, keep=keep, start=start)
@@ -91,27 +96,23 @@ def _train(
     *,
     validate: Callable[[tuple[str, ...]], Mapping[str, float]],
     record: Callable[[Record], None],
-    keep: Callable[[int, Adam, _Progress], None],
+    keep: Callable[[int, Optimizer, _Progress], None],
     start: State | None,
 ) -> None:
     """Train one stage, from its beginning or from a state of its own."""
-    groups = [
-        {"params": list(module.parameters()), "rate": stage.rates.get(name, 1.0)}
-        for name, module in stage.modules.named_children()
-    ]
-    optimizer = Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay)
+    optimizer = make_optimizer(stage, settings)
     first, progress = 0, _Progress()
     if start is not None:
         first, progress = start["epoch"], _Progress(**start.get("progress", {}))
         optimizer.load_state_dict(start["optimizer"])
-        torch.set_rng_state(start["rng"])
+        _set_generators(start, split)
     total = (settings.epochs - first) * len(split)
-    with progress_bar(stage.name, total, unit="samples") as advance:
+    with parallel.progress_bar(stage.name, total, unit="samples") as advance:
         for epoch in range(first, settings.epochs):
             entry = _epoch(stage, split, settings, optimizer, epoch, advance)
             last = epoch + 1 == settings.epochs
             if settings.validate_every and (last or (epoch + 1) % settings.validate_every == 0):
-                entry["validation"] = dict(validate(stage.modalities))
+                entry["validation"] = parallel.on_first(lambda: dict(validate(stage.modalities)))
                 if settings.patience and entry["validation"]:
                     progress.update(entry["validation"], stage)
             record(entry)
@@ -138,27 +139,31 @@ def _epoch(
     stage: Stage,
     split: Split,
     settings: OptimConfig,
-    optimizer: Adam,
+    optimizer: Optimizer,
     epoch: int,
     advance: Callable[..., None],
 ) -> Record:
-    """One pass over the rows in random order; leaves the stage in eval mode."""
+    """One pass over the rows in random order; leaves the stage in eval mode.
+
+    A process computes its own rows of every batch, whose index and labels stay those of the whole.
+    """
     started = time.perf_counter()
-    drawn = torch.randperm(len(split)).split(settings.batch_size)
-    batches = [rows for rows in drawn if len(rows) >= stage.least]
+    order = parallel.draw_rows(len(split)).to(split.labels.device)
+    least = max(stage.least, parallel.size())  # no process is left without a row
+    drawn = order.split(settings.batch_size * parallel.size())
+    batches = [rows for rows in drawn if len(rows) >= least]
     sums: dict[str, float] = defaultdict(float)
     stage.begin_epoch(split)
     stage.modules.train()
-    for step, batch in enumerate(split.batches(batches, epoch)):
-        _set_rate(optimizer, settings, epoch + step / len(batches))
-        terms = stage.loss(batch)
+    own = split.batches([parallel.own_rows(rows) for rows in batches], epoch)
+    for step, (rows, part) in enumerate(zip(batches, own, strict=True)):
+        set_rate(optimizer, settings, epoch + step / len(batches), len(batches))
+        terms = stage.loss(Batch(rows, part.features, split.labels[rows]))
         loss = total_loss(terms, stage.weights)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        update(optimizer, settings, loss)
         for name, value in {"loss": loss, **terms}.items():
-            sums[name] += value.item() * len(batch.index)
-        advance(len(batch.index))
+            sums[name] += value.item() * len(rows)
+        advance(len(rows))
     stage.modules.eval()
     seconds = time.perf_counter() - started
     seen = sum(map(len, batches))
@@ -176,23 +181,29 @@ def _epoch(
     }
 
 
-def _set_rate(optimizer: Adam, settings: OptimConfig, epoch: float) -> None:
-    """A function of the position alone, so resuming needs no schedule."""
-    decay = (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
-    rate = settings.lr * (decay if settings.schedule == "cosine" else 1)
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["rate"]
-
-
-def _state(method: Method, stage: int, epoch: int, optimizer: Adam, progress: _Progress) -> State:
+def _state(
+    method: Method, stage: int, epoch: int, optimizer: Optimizer, progress: _Progress
+) -> State:
     return {
         "stage": stage,
         "epoch": epoch,
         "modules": _modules(method).state_dict(),
         "optimizer": optimizer.state_dict(),
         "progress": vars(progress).copy(),
-        "rng": torch.get_rng_state(),
     }
+
+
+def _generators(split: Split) -> State:
+    """Where the random numbers go on: torch's generator, and that of the GPU the rows lie on."""
+    device = split.labels.device
+    on_gpu = {"rng_gpu": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+    return {"rng": torch.get_rng_state(), **on_gpu}
+
+
+def _set_generators(state: State, split: Split) -> None:
+    torch.set_rng_state(state["rng"])
+    if "rng_gpu" in state and split.labels.is_cuda:
+        torch.cuda.set_rng_state(state["rng_gpu"], split.labels.device)
 
 
 def _modules(method: Method) -> torch.nn.ModuleDict:

@@ -5,6 +5,7 @@ codes of all: so each has the loss of the whole batch, with all its pairs, and t
 its own rows. Without torchrun there is one process and everything here is the identity.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from distill.progress import Advance
+from distill.progress import progress_bar as _progress_bar
 from distill.types import DistillError
 
 _PATIENCE = timedelta(hours=24)
@@ -29,9 +32,10 @@ T = TypeVar("T")
 
 @contextmanager
 def processes(device: str) -> Iterator[torch.device]:
-    """The processes of torchrun as a group while the block runs, and the device of this one.
+    """The processes of torchrun as a group, and the device of this one.
 
-    Inside another such block, and without torchrun, nothing is started.
+    A block ends in all at once. Blocks may follow or lie in one another; without torchrun there is
+    nothing to start.
 
     Args:
         device: "cpu" or "cuda"; of several GPUs a process has the one of its local number.
@@ -40,15 +44,23 @@ def processes(device: str) -> Iterator[torch.device]:
         DistillError: there is no such GPU.
     """
     own = _device(device)
-    if dist.is_initialized() or not dist.is_torchelastic_launched():
+    if not dist.is_torchelastic_launched():
         yield own
         return
-    # torchrun ends the others when one process fails: they then clean up as after any failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo", timeout=_PATIENCE)
-    yield own
+    if not dist.is_initialized():
+        # torchrun ends the others when one process fails: they then clean up as after any failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        backend = "cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    try:
+        yield own
+    except BaseException:
+        atexit.unregister(dist.destroy_process_group)  # it might wait for what never comes
+        raise
     dist.barrier()
-    dist.destroy_process_group()
+    # Not here: a second group would find the addresses of the first one and wait forever.
+    atexit.unregister(dist.destroy_process_group)
+    atexit.register(dist.destroy_process_group)
 
 
 def rank() -> int:
@@ -118,14 +130,24 @@ def on_first(work: Callable[[], T]) -> T:
     return result
 
 
+def in_turn(work: Callable[[], T]) -> T:
+    """Do work on process 0 and then on the others, which find what it has cached.
+
+    Where it fails on process 0, the others end as in `on_first`.
+    """
+    done: list[T] = []
+    on_first(lambda: done.append(work()))
+    return done[0] if done else work()
+
+
 @contextmanager
-def first_leads() -> Iterator[None]:
-    """Let process 0 run the block before the others, which then find what it has cached."""
+def progress_bar(description: str, total: int, *, unit: str = "items") -> Iterator[Advance]:
+    """The bar of `distill.progress` on process 0, and none on the others."""
     if rank() > 0:
-        dist.barrier()
-    yield
-    if rank() == 0 and size() > 1:
-        dist.barrier()
+        yield lambda *_, **__: None
+        return
+    with _progress_bar(description, total, unit=unit) as advance:
+        yield advance
 
 
 def draw_rows(n: int) -> Tensor:
@@ -176,8 +198,8 @@ def _device(name: str) -> torch.device:
     number, found = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if number >= found:
         raise DistillError(
-            f"device: expected cpu where torch finds {found} GPUs, got {name} for process {number}; "
-            "leave it out, or start fewer processes"
+            f"device: expected cpu where torch finds {found} GPUs, got {name} for process "
+            f"{number}; leave it out, or start fewer processes"
         )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
@@ -185,10 +207,12 @@ def _device(name: str) -> torch.device:
 
 def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
     bucket: list[Tensor] = []
+    numbers = 0
     for gradient in gradients:
         bucket.append(gradient)
-        if sum(each.numel() for each in bucket) >= _BUCKET:
+        numbers += gradient.numel()
+        if numbers >= _BUCKET:
             yield bucket
-            bucket = []
+            bucket, numbers = [], 0
     if bucket:
         yield bucket

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import hamming
 from distill import data, image_encoder
-from distill.checkpoint import load_run
+from distill.checkpoint import check_encodes, load_run
 from distill.data import ImageTextDataset
 from distill.data.images import decode, to_rgb
 from distill.data.text import is_unicode
@@ -189,7 +189,7 @@ class Retriever:
         if images_alone:
             student = ImageEncoder(loaded, device=device)
             return cls(dataset, student, {"image": student.head}, codes, device)
-        encoder = load_encoder(loaded.config.encoder, device)
+        encoder = load_encoder(loaded.config.encoder, device, loaded.tuned_weights())
         return cls(dataset, encoder, build_heads(*loaded.weights()), codes, device)
 
     def search_text(self, text: str, k: int = 10, *, against: Modality = "image") -> list[Hit]:
@@ -213,6 +213,7 @@ class Retriever:
         self._check(k, against)
         if isinstance(self._encoder, ImageEncoder):
             raise DistillError("text: expected an image, got words: this run hashes images alone")
+        check_encodes("text", self.dataset.features)
         return self._search("text", self._encoder.encode_texts([text]), k, against)
 
     def search_image(
@@ -229,6 +230,7 @@ class Retriever:
             DistillError, ValueError, TypeError: An argument is not as described.
         """
         self._check(k, against)
+        check_encodes("image", self.dataset.features)
         opened = image if isinstance(image, Image.Image) else open_image(Path(image))
         return self._search("image", self._encoder.encode_images([to_rgb(opened)]), k, against)
 

@@ -6,10 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distill.checkpoint import CHECKPOINT, CODES, CONFIG, DATASET, METRICS, RECORDS, WEIGHTS, Run
+from distill import parallel
+from distill.checkpoint import (
+    CHECKPOINT,
+    CODES,
+    CONFIG,
+    DATASET,
+    ENCODER,
+    METRICS,
+    RECORDS,
+    WEIGHTS,
+    Run,
+)
 from distill.config import TrainConfig, config_to_toml, differing_keys, load_config
 from distill.files import write_text
 from distill.types import DistillError
+
+_FILES = (CONFIG, RECORDS, METRICS, WEIGHTS, ENCODER, CHECKPOINT, DATASET)
 
 
 @contextmanager
@@ -19,8 +32,12 @@ def training(
     """`start_run` for the time of a training, so that a failure costs no finished run.
 
     A run that is overwritten lies aside as .NAME.old until the new one is finished. A new run that
-    fails before its first checkpoint is removed, and the old one is in its place again.
+    fails before its first checkpoint is removed, and the old one is in its place again. Of several
+    processes the first does this, and the others get the same run.
     """
+    if parallel.rank() > 0:
+        yield parallel.on_first(lambda: Run(config.run_folder, config))
+        return
     check_run(config, resume=resume, overwrite=overwrite)
     path = config.run_folder
     old = _aside(path)
@@ -28,7 +45,7 @@ def training(
     if exists and overwrite and not old.exists():
         path.rename(old)
     try:
-        yield _make(config, resume=resume)
+        yield parallel.on_first(lambda: _make(config, resume=resume))
     except BaseException:
         if not (resume and exists) and not (path / CHECKPOINT).is_file():
             shutil.rmtree(path, ignore_errors=True)
@@ -105,7 +122,7 @@ def _restore(path: Path) -> None:
 
 def _leftovers(path: Path) -> list[Path]:
     """Temporary files of a training that was killed while it wrote."""
-    names = "|".join(map(re.escape, (CONFIG, RECORDS, METRICS, WEIGHTS, CHECKPOINT, DATASET)))
+    names = "|".join(map(re.escape, _FILES))
     names += r"|.+\.npy|clusters-.+\.safetensors"
     temporary = re.compile(rf"\.({names})\.[a-z0-9_]{{8}}")
     found = [*path.glob(".*"), *path.glob(f"{CODES}/.*")]

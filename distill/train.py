@@ -1,4 +1,9 @@
-"""Train a method, pack the dataset's codes and evaluate them: `python -m distill.train`."""
+"""Train a method, pack the dataset's codes and evaluate them: `python -m distill.train`.
+
+Several processes, each with its part of every batch, are started by
+`torchrun --standalone --nproc-per-node 2 -m distill.train -- FLAGS`; without the two dashes
+torchrun takes --run for an option of its own.
+"""
 
 import argparse
 import dataclasses
@@ -8,28 +13,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import torch
 import tyro
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
-import hamming
-from distill import checkpoint, data, image_encoder, image_runs, run_folder
+from distill import checkpoint, data, image_encoder, image_runs, parallel, repeated, run_folder
 from distill.command import one_sentence
 from distill.config import PRESET_NAMES, TrainConfig, load_config
 from distill.data.base import ImageTextDataset
-from distill.encoders import Encoder, image_features, load_encoder, prompt_features, text_features
 from distill.evaluation import DIRECTIONS, DirectionScores, Evaluation, evaluate
 from distill.fitting import fit_run
 from distill.heads import head_output
+from distill.inputs import Inputs, open_inputs, packed_codes
 from distill.methods import contrastive, no_teacher, soda
-from distill.methods.base import Method
+from distill.methods.base import Method, Wrap
 from distill.metrics import mean_average_precision
 from distill.metrics.scores import KEPT_DEPTH, direction_label
-from distill.types import Split
+from distill.types import DistillError
 
-METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int]], Method]] = {
+METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int], Wrap], Method]] = {
     "soda": soda.build,
     "no_teacher": no_teacher.build,
     "contrastive": contrastive.build,
@@ -38,6 +39,8 @@ METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int]], Method]] = {
 
 def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Path:
     """Run one training from data to evaluation.
+
+    Started by torchrun, all processes call this; the first one alone writes.
 
     Args:
         config: all settings.
@@ -52,22 +55,25 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             no folder of a new run that has no checkpoint yet.
     """
     config = config.with_absolute_paths()
-    if config.method in image_encoder.METHODS:
-        return image_runs.train(config, resume=resume, overwrite=overwrite)
-    run_folder.check_run(config, resume=resume, overwrite=overwrite)
-    encoder = load_encoder(config.encoder)
-    dataset = load_dataset(config)
-    features = encode_dataset(encoder, dataset, config)
-    split = training_split(encoder, dataset, features, config)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        dims = {modality: values.shape[1] for modality, values in split.features.items()}
-        method = METHODS[config.method](config, dims)
-        validate = validation_map(method, dataset, features)
-        with run_folder.training(config, resume=resume, overwrite=overwrite) as run:
-            fit_run(run, method, split, validate, resume=resume)
-            _finish(run, method, dataset, features)
-    return run.path
+    flags = {"resume": resume, "overwrite": overwrite}
+    with parallel.processes(config.device) as device:
+        if config.method in image_encoder.METHODS:
+            parallel.on_first(lambda: _check_images_alone(config))
+            return image_runs.train(config, **flags)
+        parallel.on_first(lambda: run_folder.check_run(config, **flags))
+        dataset = parallel.in_turn(lambda: load_dataset(config))
+        inputs = parallel.in_turn(lambda: open_inputs(config, dataset, device))
+        with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
+            torch.manual_seed(config.seed)
+            method = METHODS[config.method](config, inputs.dims, inputs.wrap)
+            for module in (method.heads, *(stage.modules for stage in method.stages)):
+                module.to(device)
+            validate = validation_map(method, dataset, inputs)
+            with run_folder.training(config, **flags) as run:
+                fit_run(run, method, inputs.split, validate, resume=resume)
+                if parallel.rank() == 0:
+                    _finish(run, method, dataset, inputs)
+    return config.run_folder
 
 
 def load_dataset(config: TrainConfig) -> ImageTextDataset:
@@ -75,76 +81,48 @@ def load_dataset(config: TrainConfig) -> ImageTextDataset:
     return data.load(**dataclasses.asdict(config.data))
 
 
-def encode_dataset(
-    encoder: Encoder, dataset: ImageTextDataset, config: TrainConfig
-) -> dict[str, Tensor]:
-    """Frozen features (n_items, d) of all images and texts; labels are not touched.
-
-    What the dataset brings as features is taken as it is.
-    """
-    cache = config.encoder.cache
-    features = {m: torch.from_numpy(values.copy()) for m, values in dataset.features.items()}
-    if "image" not in features:
-        features["image"] = image_features(encoder, dataset, cache=cache)
-    if "text" not in features:
-        features["text"] = text_features(encoder, dataset.texts, cache=cache)
-    return features
-
-
-def training_split(
-    encoder: Encoder,
-    dataset: ImageTextDataset,
-    features: Mapping[str, Tensor],
-    config: TrainConfig,
-) -> Split:
-    """The training rows with their labels and the features of their label prompts."""
-    rows = torch.tensor(dataset.splits["train"])
-    labels = torch.tensor(dataset.labels[rows]).float()
-    prompts = prompt_features(
-        labels,
-        dataset.label_names,
-        lambda texts: text_features(encoder, texts, cache=config.encoder.cache),
-        style=config.soda.prompt,
-        template=config.soda.template,
-    )
-    return Split({**{m: f[rows] for m, f in features.items()}, "label": prompts}, labels)
-
-
 def validation_map(
-    method: Method, dataset: ImageTextDataset, features: Mapping[str, Tensor]
+    method: Method, dataset: ImageTextDataset, inputs: Inputs
 ) -> Callable[[tuple[str, ...]], dict[str, float]]:
     """MAP of the validation rows against the training rows, as a function of the modalities."""
-    queries, database = dataset.splits["validation"], dataset.splits["train"]
-    labels = dataset.labels[queries], dataset.labels[database]
+    labels = [dataset.labels[dataset.splits[part]] for part in ("validation", "train")]
 
     def validate(modalities: tuple[str, ...]) -> dict[str, float]:
-        if not len(queries):
+        if not len(labels[0]):
             return {}
-        codes = {m: packed_codes(method.heads[m], features[m]) for m in modalities}
+        queries = {m: inputs.codes(method, m, "validation") for m in modalities}
+        database = {m: inputs.codes(method, m, "train") for m in modalities}
         return {
-            name: mean_average_precision(codes[a][queries], codes[b][database], *labels)
+            name: mean_average_precision(queries[a], database[b], *labels)
             for name, (a, b) in DIRECTIONS.items()
-            if a in codes and b in codes
+            if a in queries and b in database
         }
 
     return validate
 
 
-def _finish(
-    run: checkpoint.Run,
-    method: Method,
-    dataset: ImageTextDataset,
-    features: Mapping[str, Tensor],
-) -> None:
+def _check_images_alone(config: TrainConfig) -> None:
+    if parallel.size() > 1:
+        raise DistillError(
+            f"torchrun: expected one process for method {config.method}, got {parallel.size()}; "
+            "start it with python -m distill.train"
+        )
+    if config.device != "cpu":
+        raise DistillError(
+            f"device: expected cpu for method {config.method}, got {config.device}; leave it out"
+        )
+
+
+def _finish(run: checkpoint.Run, method: Method, dataset: ImageTextDataset, inputs: Inputs) -> None:
     """Write weights, codes and the evaluation; only here are the queries' labels opened."""
     specs = {modality: head.spec for modality, head in method.heads.items()}
     checkpoint.save_weights(run, checkpoint.Weights(specs, method.heads.state_dict()))
     checkpoint.save_dataset(run, dataset)
-    codes = {}
+    features, codes = inputs.features(run), {}
     for modality, head in method.heads.items():
         codes[modality] = packed_codes(head, features[modality])
         floats = head_output(head, features[modality], continuous=True)
-        checkpoint.save_codes(run, modality, codes[modality], floats.numpy())
+        checkpoint.save_codes(run, modality, codes[modality], floats.cpu().numpy())
     scores = evaluate(
         codes,
         dataset.labels,
@@ -158,22 +136,22 @@ def _finish(
     checkpoint.save_metrics(run, scores.to_json())
 
 
-def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:
-    """Codes (n, n_bytes) of features (n, d): bit = h > 0."""
-    return np.asarray(hamming.pack(head_output(head, features).numpy()))
-
-
 def backbone(config: TrainConfig) -> str:
     """What the features came from, for tables: random weights are named as such."""
     if config.method in image_encoder.METHODS:
         return image_runs.towers_line(config)
     weights = {None: "pip weights", "random": "RANDOM weights"}.get(config.encoder.pretrained)
-    return f"{config.encoder.teacher}, {weights or config.encoder.pretrained}, frozen"
+    state = {"frozen": "frozen", "finetune": "fine-tuned"}[config.encoder.mode]
+    return f"{config.encoder.teacher}, {weights or config.encoder.pretrained}, {state}"
 
 
 @dataclass(frozen=True)
 class Command:
-    """Train a hashing method and write a run folder with codes and their evaluation."""
+    """Train a hashing method and write a run folder with codes and their evaluation.
+
+    Image-text methods train in N processes by torchrun --standalone --nproc-per-node N -m
+    distill.train -- FLAGS.
+    """
 
     config: Annotated[TrainConfig, tyro.conf.arg(name="")]
     preset: Annotated[
@@ -188,6 +166,9 @@ class Command:
     """Go on with an interrupted run; its own settings must be repeated."""
     overwrite: tyro.conf.FlagCreatePairsOff[bool] = False
     """Replace an existing run."""
+    n_splits: int = 1
+    """Train so many runs, on splits with successive seeds, each in RUN/split-SEED; above 1 the mean
+    and spread of their MAP follow."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -200,17 +181,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
             args=words,
             default=Command(_preset(words)),
         )
-        run = train(command.config, resume=command.resume, overwrite=command.overwrite)
-        scores = Evaluation.from_json(checkpoint.load_run(run).metrics())
-        print(scores.statement)
-        for name, direction in scores.directions.items():
-            print(f"{direction_label(name):>17}  {_maps(direction)}")
-        if scores.directions:
-            print(f"{'chance':>17}  MAP {scores.chance:.3f}")
-        if scores.neighbours_kept is not None:
-            kept = f"{scores.neighbours_kept:.0%} of the teacher's {KEPT_DEPTH} nearest found"
-            print(f"{'student → teacher':>17}  {kept}")
-        print(f"run folder: {run}")
+        with parallel.processes(command.config.device):
+            _train_all(command)
+
+
+def _train_all(command: Command) -> None:
+    """Train what was asked for and print what came of it."""
+    flags = {"resume": command.resume, "overwrite": command.overwrite}
+    configs = [command.config]
+    if command.n_splits != 1:
+        configs = repeated.split_configs(command.config, command.n_splits)
+        parallel.on_first(lambda: repeated.check_splits(configs, **flags))
+    found = []
+    for config in configs:
+        run = train(config, **flags)
+        if parallel.rank() == 0:
+            found.append(Evaluation.from_json(checkpoint.load_run(run).metrics()))
+            _print_scores(run, found[-1])
+    if len(found) > 1:
+        print(repeated.spread(found))
+
+
+def _print_scores(run: Path, scores: Evaluation) -> None:
+    print(scores.statement)
+    for name, direction in scores.directions.items():
+        print(f"{direction_label(name):>17}  {_maps(direction)}")
+    if scores.directions:
+        print(f"{'chance':>17}  MAP {scores.chance:.3f}")
+    if scores.neighbours_kept is not None:
+        kept = f"{scores.neighbours_kept:.0%} of the teacher's {KEPT_DEPTH} nearest found"
+        print(f"{'student → teacher':>17}  {kept}")
+    print(f"run folder: {run}")
 
 
 def _maps(scores: DirectionScores) -> str:

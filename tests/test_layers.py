@@ -70,7 +70,7 @@ DISTILL = {
         *LEVEL_0,
         "distill.losses.distillation",
     ],  # its mask of bits
-    "distill.parallel": ["distill.types"],
+    "distill.parallel": ["distill.types", "distill.progress"],
     "distill.methods.base": [*LEVEL_0, *UNTIL_METHODS],
     "distill.methods": ["distill.methods*"],
     "distill.methods.views": [*LEVEL_0, *UNTIL_METHODS],  # what teachers and students share
@@ -89,7 +89,12 @@ DISTILL = {
         "distill.optimizer",
         "distill.parallel",
     ],
-    "distill.optimizer": [*LEVEL_0, "distill.methods.base", "distill.encoders.tuned"],
+    "distill.optimizer": [
+        *LEVEL_0,
+        "distill.methods.base",
+        "distill.encoders.tuned",
+        "distill.parallel",
+    ],
     "distill.checkpoint": [*LEVEL_0, "distill.methods.base"],
     "distill.run_folder": [*LEVEL_0, "distill.checkpoint", "distill.parallel"],
     "distill.fitting": [
@@ -116,13 +121,15 @@ COMMANDS = [
     "train",
     "image_runs",
     "teacher_runs",
+    "inputs",
+    "repeated",
     "evaluate",
     "encode",
     "search",
     "export",
     "command",
 ]
-COMMANDS = [f"distill.{name}" for name in COMMANDS]  # train is three files
+COMMANDS = [f"distill.{name}" for name in COMMANDS]  # train is five files
 TABLE = HAMMING | DISTILL
 
 

@@ -113,6 +113,21 @@ class ImageTextDataset:
                 "label folders or give a CSV file of labels"
             )
 
+    def require_images(self, purpose: str) -> None:
+        """Refuse a dataset that comes without pictures.
+
+        Args:
+            purpose: what pictures are needed for, as in "to hash".
+
+        Raises:
+            DistillError: there are only features.
+        """
+        if not self.has_images:
+            raise DistillError(
+                f"images: expected pictures {purpose}, got {self.name}, which comes as features; "
+                "choose another dataset or an image-text method"
+            )
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 in hex over texts, labels, split, picture bytes and features where there are.

@@ -1,4 +1,4 @@
-"""Frozen towers: open_clip models by name or path, label prompts and the feature cache."""
+"""Pretrained towers: open_clip models by name or path, label prompts and the feature cache."""
 
 from distill.encoders.cache import image_features, text_features
 from distill.encoders.encoder import Encoder, load_encoder

@@ -54,7 +54,8 @@ def image_features(encoder: Encoder, images: Images, *, cache: Path | None = Non
 
     def compute() -> Tensor:
         with progress_bar("image features", n, unit="images") as advance:
-            return encoder.encode_images((images.image(i) for i in range(n)), done=advance)
+            found = encoder.encode_images((images.image(i) for i in range(n)), done=advance)
+            return found.cpu()
 
     return _cached(cache or default_cache(), key, n, compute)
 
@@ -75,7 +76,7 @@ def text_features(encoder: Encoder, texts: Sequence[str], *, cache: Path | None 
 
     def compute() -> Tensor:
         with progress_bar("text features", len(rows), unit="texts") as advance:
-            return encoder.encode_texts(rows, done=advance)
+            return encoder.encode_texts(rows, done=advance).cpu()
 
     distinct = _cached(cache or default_cache(), key, len(rows), compute)
     return distinct[torch.tensor([rows[text] for text in texts])]

@@ -1,4 +1,4 @@
-"""Frozen pretrained towers on open_clip: images and texts to features.
+"""Pretrained towers on open_clip: images and texts to features, or to what the towers take.
 
 A feature is what the pretrained weights end in. Of a CLIP model that is its embedding. The bundled
 models join two towers that were never trained together, so a projection between them would be
@@ -10,15 +10,18 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from distill.config import EncoderConfig
 from distill.encoders.sources import Source, find_source, register
 from distill.encoders.torchvision_guard import import_open_clip
+from distill.encoders.tuned import TextTower, image_tower, load_tuned, preprocess_of
 from distill.encoders.weights import first_line, load_in_order, quiet, seeded
 from distill.types import DistillError
 
@@ -34,13 +37,16 @@ class Encoder:
     Args:
         config: model, weights.
         device: where the model runs and features lie: "cpu", "cuda", ...
+        tuned: file of fine-tuned weights, as a run leaves it; they take the place of the others.
 
     Raises:
         DistillError: unknown model, missing package or missing weights.
     """
 
-    def __init__(self, config: EncoderConfig, device: str = "cpu") -> None:
-        self.source = find_source(config)
+    def __init__(
+        self, config: EncoderConfig, device: str | torch.device = "cpu", tuned: Path | None = None
+    ) -> None:
+        self.source = find_source(config, tuned)
         self.device = device
 
     @property
@@ -80,20 +86,70 @@ class Encoder:
 
         return _in_batches(forward, texts, done)
 
+    def pixels(
+        self, images: Iterable[Image.Image], n: int, *, done: Callable[[int], object] | None = None
+    ) -> Tensor:
+        """Images (RGB, any size) to the pixels (n, 3, H, W) uint8 of which `normalised` is a batch.
+
+        Args:
+            images: read one at a time.
+            n: how many there are.
+            done: called after each image with 1.
+        """
+        geometry = self._towers.preprocess.transforms[:-2]  # then come division and normalisation
+        found = torch.empty(0, dtype=torch.uint8)
+        for i, image in enumerate(images):
+            for step in geometry:
+                image = step(image)
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            if not i:
+                found = torch.empty(n, *pixels.shape, dtype=torch.uint8)
+            found[i] = pixels
+            if done:
+                done(1)
+        return found
+
+    def tokens(self, texts: Iterable[str]) -> Tensor:
+        """Texts to tokens (n, L) int64."""
+        found: Tensor = self._towers.tokenize(list(texts))
+        return found
+
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and deviation of each channel, (3, 1, 1), for `InputSplit`."""
+        last = self._towers.preprocess.transforms[-1]
+        mean, deviation = (torch.tensor(tuple(v)).view(-1, 1, 1) for v in (last.mean, last.std))
+        return mean, deviation
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """The settings of the preprocessing, which weights alone do not tell."""
+        return dict(self._towers.model.visual.preprocess_cfg)
+
+    def image_tower(self) -> nn.Module:
+        """A copy of the image tower that can learn: normalised images to features."""
+        return image_tower(self._towers.model)
+
+    def text_tower(self) -> nn.Module:
+        """A copy of the text tower that can learn: tokens to features."""
+        return TextTower(self._towers.model)
+
     @cached_property
     def _towers(self) -> "_Towers":
         return _Towers(self.source, self.device)
 
 
-def load_encoder(config: EncoderConfig, device: str = "cpu") -> Encoder:
-    """The frozen encoder of a configuration (see `Encoder`)."""
-    return Encoder(config, device)
+def load_encoder(
+    config: EncoderConfig, device: str | torch.device = "cpu", tuned: Path | None = None
+) -> Encoder:
+    """The encoder of a configuration (see `Encoder`)."""
+    return Encoder(config, device, tuned)
 
 
 class _Towers:
     """The loaded model, in eval mode and without gradients, with its preprocessing."""
 
-    def __init__(self, source: Source, device: str) -> None:
+    def __init__(self, source: Source, device: str | torch.device) -> None:
         open_clip = import_open_clip()
         self.model = load_model(source)
         with _loading(source):
@@ -118,10 +174,14 @@ def load_model(source: Source, **settings: Any) -> Any:
     register(source.name)
     if source.trunk:
         settings["force_preprocess_cfg"] = {"mean": (0.5,) * 3, "std": (0.5,) * 3}
+    if source.tuned:
+        settings["force_preprocess_cfg"] = preprocess_of(source.tuned)
     with _loading(source), seeded():
         model = open_clip.create_model(source.name, pretrained=source.pretrained, **settings)
     if source.trunk:
         load_in_order(model.visual.trunk, source.trunk)
+    if source.tuned:
+        load_tuned(model, source.tuned)
     return model
 
 

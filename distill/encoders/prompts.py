@@ -36,10 +36,7 @@ def prompt_features(
     Returns:
         (n, d) float32; (n, n_labels) of "multihot".
     """
-    if not labels.any(dim=1).all():
-        raise DistillError(
-            "labels: expected at least one for every training item, got none for some"
-        )
+    check_labelled(labels)
     if style == "multihot":
         return labels.float()
     if style == "set":
@@ -47,6 +44,18 @@ def prompt_features(
         single = functional.normalize(encode(prompts), dim=1)
         return functional.normalize(labels.to(single.dtype) @ single, dim=1)
     return encode(label_prompts(labels, names, style=style, template=template))
+
+
+def check_labelled(labels: Tensor) -> None:
+    """Refuse rows without a label, of which there is no prompt.
+
+    Raises:
+        DistillError: there is such a row.
+    """
+    if not labels.any(dim=1).all():
+        raise DistillError(
+            "labels: expected at least one for every training item, got none for some"
+        )
 
 
 def label_prompts(

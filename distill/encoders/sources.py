@@ -1,5 +1,6 @@
 """Where a frozen encoder's weights come from, found and named before anything is loaded."""
 
+import dataclasses
 import difflib
 import json
 import tempfile
@@ -29,6 +30,7 @@ class Source:
         pretrained: open_clip tag or weights file of the whole model, if any.
         trunk: weights file of the image trunk of a bundled model.
         random: weights are random, from a fixed seed.
+        tuned: file of fine-tuned weights of the whole model, which replace all others.
         identity: changes whenever the features would.
     """
 
@@ -37,14 +39,24 @@ class Source:
     trunk: Path | None
     random: bool
     identity: str
+    tuned: Path | None = None
 
 
-def find_source(config: EncoderConfig) -> Source:
+def find_source(config: EncoderConfig, tuned: Path | None = None) -> Source:
     """Find model and weights on this machine; nothing is loaded or downloaded.
+
+    Args:
+        config: model and pretrained weights.
+        tuned: file of the weights that fine-tuning made of these, which are then not needed.
 
     Raises:
         DistillError: unknown model, missing package or missing file.
     """
+    if tuned is not None:
+        bare = dataclasses.replace(config, pretrained=config.pretrained and "random")
+        source = find_source(bare)
+        identity = f"{source.name}:tuned:{digest(tuned)}"
+        return dataclasses.replace(source, identity=identity, tuned=tuned)
     name, pretrained = config.teacher, config.pretrained
     if name in IMAGE_PACKAGES and pretrained is None:
         text = package_folder(TEXT_PACKAGE, name) / "model" / "model.safetensors"

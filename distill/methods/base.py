@@ -91,7 +91,11 @@ class Stage(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> LossTerms:
-        """The unweighted terms of a batch, scalars; their names are the keys of `weights`."""
+        """The unweighted terms of a batch, scalars; their names are the keys of `weights`.
+
+        A process of torchrun has features of its own rows only: what modules make of them goes
+        through `parallel.gather` before it meets labels.
+        """
 
 
 @dataclass(frozen=True)

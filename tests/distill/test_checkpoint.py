@@ -77,6 +77,7 @@ def damaged(name: str) -> AbstractContextManager[object]:
 class Data(NamedTuple):
     fingerprint: str
     name: str = "shapes"
+    features: tuple[str, ...] = ()
 
 
 def test_a_changed_dataset_is_refused(config: TrainConfig) -> None:

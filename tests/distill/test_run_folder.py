@@ -112,6 +112,7 @@ def test_temporary_files_of_a_killed_run_are_cleared(config: TrainConfig) -> Non
     (folder / "codes").mkdir()
     for name in (
         ".checkpoint.pt.abcd_123",
+        ".encoder.safetensors.abcd_123",
         ".clusters-0f.safetensors.abcd_123",
         "codes/.image.npy.abcd_123",
         ".notes",

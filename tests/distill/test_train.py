@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import hamming
-from distill import checkpoint, data, train
+from distill import checkpoint, data, inputs, train
 from distill.config import (
     PRESET_NAMES,
     DataConfig,
@@ -63,7 +63,7 @@ def test_a_run_folder_holds_everything(config: TrainConfig, method: str) -> None
     assert {f.name for f in path.iterdir()} == FILES | {"codes"}
     run = checkpoint.load_run(path)
     dataset = train.load_dataset(run.config)
-    features = train.encode_dataset(train.load_encoder(config.encoder), dataset, config)
+    features = inputs.encode_dataset(inputs.load_encoder(config.encoder), dataset, config)
     heads = build_heads(*run.weights())
     for modality in ("image", "text"):
         codes, floats = run.codes(modality), run.continuous(modality)

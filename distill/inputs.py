@@ -1,0 +1,227 @@
+"""What an image-text run trains on: features, or what goes into towers that learn."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import hamming
+from distill import checkpoint, parallel
+from distill.config import TrainConfig
+from distill.data.base import ImageTextDataset
+from distill.encoders import Encoder, image_features, load_encoder, prompt_features, text_features
+from distill.encoders.input_split import InputSplit
+from distill.encoders.prompts import check_labelled, label_prompts
+from distill.encoders.tuned import Tuned, tuned_weights
+from distill.heads import head_output
+from distill.methods.base import Method, Wrap, as_it_is, codes_of
+from distill.types import DistillError, Split
+
+
+class Inputs(Protocol):
+    """What a run needs of its dataset.
+
+    Attributes:
+        split: the training rows, on the device that trains.
+        dims: modality -> width of the features that its head takes.
+        wrap: what makes of a head the module that trains.
+    """
+
+    split: Split
+    dims: Mapping[str, int]
+    wrap: Wrap
+
+    def codes(self, method: Method, modality: str, part: str) -> NDArray[np.uint8]:
+        """Packed codes (n, n_bytes) of the "train" or "validation" rows, as the method is now."""
+
+    def features(self, run: checkpoint.Run) -> Mapping[str, Tensor]:
+        """Features (n_items, d) of all images and texts, by the towers that the run ends with."""
+
+
+def open_inputs(config: TrainConfig, dataset: ImageTextDataset, device: torch.device) -> Inputs:
+    """The inputs of a configuration.
+
+    Raises:
+        DistillError: the encoder is not there, or the dataset cannot be used with it.
+    """
+    encoder = load_encoder(config.encoder, device)
+    kind = FrozenInputs if config.encoder.mode == "frozen" else TunedInputs
+    return kind(encoder, dataset, config, device)
+
+
+class FrozenInputs:
+    """Features of frozen towers: the heads are all that learns.
+
+    Args:
+        encoder: the towers; its features are cached.
+        dataset: images, texts, labels and splits.
+        config: cache and label prompt are used.
+        device: where the features lie.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        dataset: ImageTextDataset,
+        config: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        self._dataset = dataset
+        found = encode_dataset(encoder, dataset, config)
+        split = training_split(encoder, dataset, found, config)
+        self._features = {m: values.to(device) for m, values in found.items()}
+        moved = {m: values.to(device) for m, values in split.features.items()}
+        self.split = Split(moved, split.labels.to(device))
+        self.dims = {m: values.shape[1] for m, values in moved.items()}
+        self.wrap: Wrap = as_it_is
+
+    def codes(self, method: Method, modality: str, part: str) -> NDArray[np.uint8]:
+        """See `Inputs`."""
+        rows = torch.tensor(self._dataset.splits[part], device=self.split.labels.device)
+        return packed_codes(method.heads[modality], self._features[modality][rows])
+
+    def features(self, run: checkpoint.Run) -> Mapping[str, Tensor]:  # noqa: ARG002
+        """See `Inputs`."""
+        return self._features
+
+
+class TunedInputs:
+    """Pixels and tokens, for towers that learn with their heads.
+
+    Args:
+        encoder: the pretrained towers, from which every branch starts.
+        dataset: images, texts, labels and splits.
+        config: label prompt and precision are used.
+        device: where pixels and tokens lie.
+
+    Raises:
+        DistillError: the dataset brings features, or a tower cannot take the label prompt.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        dataset: ImageTextDataset,
+        config: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        _check_tunable(dataset, config)
+        self._encoder, self._dataset, self._config = encoder, dataset, config
+        self._towers: dict[str, Tuned] = {}
+        parts = [part for part in ("train", "validation") if len(dataset.splits[part])]
+        self._parts = {part: self._inputs(part, device) for part in parts}
+        self.split = self._parts["train"]
+        image, text = dataset.image(0), dataset.texts[:1]
+        self.dims = {
+            "image": encoder.encode_images([image]).shape[1],
+            "text": encoder.encode_texts(text).shape[1],
+        }
+        labels = self.split.features["label"]
+        self.dims["label"] = labels.shape[1] if labels.is_floating_point() else self.dims["text"]
+
+    def wrap(self, modality: str, head: nn.Module) -> nn.Module:
+        """Put a head on a tower of its own; a label vector needs none."""
+        if self.split.features[modality].is_floating_point():
+            return head
+        encoder = self._encoder
+        tower = encoder.image_tower() if modality == "image" else encoder.text_tower()
+        self._towers[modality] = Tuned(tower, head, self._config.optim.precision)
+        return self._towers[modality]
+
+    def codes(self, method: Method, modality: str, part: str) -> NDArray[np.uint8]:  # noqa: ARG002
+        """See `Inputs`."""
+        return _packed(codes_of(self._towers[modality], self._parts[part], modality))
+
+    def features(self, run: checkpoint.Run) -> Mapping[str, Tensor]:
+        """See `Inputs`; the towers are written to the run, from where anyone can load them."""
+        device = self.split.labels.device
+        weights = tuned_weights(self._towers, self._encoder.preprocessing)
+        file = checkpoint.save_encoder(run, weights)
+        encoder = load_encoder(run.config.encoder, device, file)
+        found = encode_dataset(encoder, self._dataset, run.config)
+        return {m: values.to(device) for m, values in found.items()}
+
+    def _inputs(self, part: str, device: torch.device) -> InputSplit:
+        encoder, dataset = self._encoder, self._dataset
+        rows = dataset.splits[part]
+        labels = torch.tensor(dataset.labels[rows]).float()
+        with parallel.progress_bar(f"{part} images", len(rows), unit="images") as advance:
+            images = (dataset.image(int(i)) for i in rows)
+            features = {"image": encoder.pixels(images, len(rows), done=advance)}
+        features["text"] = encoder.tokens(dataset.texts[i] for i in rows)
+        if part == "train":
+            features["label"] = self._label_inputs(labels)
+        moved = {m: values.to(device) for m, values in features.items()}
+        mean, deviation = (values.to(device) for values in encoder.normalisation)
+        return InputSplit(moved, labels.to(device), mean, deviation)
+
+    def _label_inputs(self, labels: Tensor) -> Tensor:
+        """Tokens of the label prompts, or the label vectors themselves."""
+        soda, names = self._config.soda, self._dataset.label_names
+        check_labelled(labels)
+        if soda.prompt == "multihot":
+            return labels
+        style = "bare" if soda.prompt == "bare" else "sentence"
+        prompts = label_prompts(labels, names, style=style, template=soda.template)
+        return self._encoder.tokens(prompts)
+
+
+def encode_dataset(
+    encoder: Encoder, dataset: ImageTextDataset, config: TrainConfig
+) -> dict[str, Tensor]:
+    """Features (n_items, d) of all images and texts; labels are not touched.
+
+    What the dataset brings as features is taken as it is.
+    """
+    cache = config.encoder.cache
+    features = {m: torch.from_numpy(values.copy()) for m, values in dataset.features.items()}
+    if "image" not in features:
+        features["image"] = image_features(encoder, dataset, cache=cache)
+    if "text" not in features:
+        features["text"] = text_features(encoder, dataset.texts, cache=cache)
+    return features
+
+
+def training_split(
+    encoder: Encoder,
+    dataset: ImageTextDataset,
+    features: Mapping[str, Tensor],
+    config: TrainConfig,
+) -> Split:
+    """The training rows with their labels and the features of their label prompts."""
+    rows = torch.tensor(dataset.splits["train"])
+    labels = torch.tensor(dataset.labels[rows]).float()
+    prompts = prompt_features(
+        labels,
+        dataset.label_names,
+        lambda texts: text_features(encoder, texts, cache=config.encoder.cache),
+        style=config.soda.prompt,
+        template=config.soda.template,
+    )
+    return Split({**{m: f[rows] for m, f in features.items()}, "label": prompts}, labels)
+
+
+def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:
+    """Codes (n, n_bytes) of features (n, d): bit = h > 0."""
+    return _packed(head_output(head, features))
+
+
+def _packed(codes: Tensor) -> NDArray[np.uint8]:
+    found: Any = hamming.pack(codes.cpu().numpy())
+    return np.asarray(found)
+
+
+def _check_tunable(dataset: ImageTextDataset, config: TrainConfig) -> None:
+    if dataset.features:
+        raise DistillError(
+            f"encoder-mode: expected frozen for {dataset.name}, which brings its features, got "
+            "finetune; leave it out"
+        )
+    if config.soda.prompt == "set":
+        raise DistillError(
+            "prompt: expected sentence, bare or multihot where towers are fine-tuned, got set, "
+            "which is a mean of features; choose another"
+        )

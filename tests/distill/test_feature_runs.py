@@ -1,0 +1,102 @@
+"""Runs on datasets that come as features: trained, compared and refused like the others."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from distill import checkpoint, encode, evaluate, train
+from distill.config import (
+    DataConfig,
+    EncoderConfig,
+    HeadConfig,
+    ImagesConfig,
+    OptimConfig,
+    SodaConfig,
+    TrainConfig,
+)
+from distill.evaluation import Evaluation
+from distill.report import write_report
+from distill.retriever import Retriever
+from distill.types import DistillError
+
+N, N_LABELS = 60, 3
+
+
+@pytest.fixture(scope="module")
+def arrays(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Arrays of images and texts whose class shows in both."""
+    folder = tmp_path_factory.mktemp("arrays")
+    drawn = np.random.default_rng(0)
+    labels = drawn.integers(N_LABELS, size=N)
+    for name, width in (("image", 7), ("text", 5)):
+        centres = 3 * drawn.standard_normal((N_LABELS, width))
+        np.save(folder / f"{name}.npy", centres[labels] + drawn.standard_normal((N, width)))
+    np.save(folder / "labels.npy", np.eye(N_LABELS, dtype=np.uint8)[labels])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(arrays: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    return TrainConfig(
+        bits=16,
+        run=tmp_path_factory.mktemp("runs") / "run",
+        data=DataConfig(name="features", root=arrays),
+        encoder=EncoderConfig(teacher="tiny", pretrained="random"),
+        head=HeadConfig(hidden=16),
+        optim=OptimConfig(epochs=4, batch_size=16, lr=1e-2, validate_every=0),
+        soda=SodaConfig(prompt="multihot"),
+    )
+
+
+@pytest.fixture(scope="module")
+def run(config: TrainConfig) -> Path:
+    return train.train(config)
+
+
+def test_a_run_learns_and_is_reported(run: Path, tmp_path: Path) -> None:
+    scores = Evaluation.from_json(checkpoint.load_run(run).metrics())
+    assert scores.directions["image_to_text"].map > 2 * scores.chance
+    page = write_report(run, tmp_path / "report.html").read_text()
+    assert "MAP" in page
+    evaluate.main([str(run), "--compare", str(tmp_path / "page.html")])
+    assert (tmp_path / "page.html").is_file()
+
+
+def test_nothing_new_can_be_encoded(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, texts = tmp_path / "a.png", tmp_path / "texts.txt"
+    Image.new("RGB", (8, 8)).save(picture)
+    texts.write_text("a boat\n")
+    retriever = Retriever.load(run)
+    expected = "{0}: expected a run that encodes {0}s, got one whose {0}s came as features; "
+    with pytest.raises(DistillError, match=expected.format("image")):
+        retriever.search_image(picture, 1)
+    with pytest.raises(DistillError, match=expected.format("text")):
+        retriever.search_text("a boat", 1)
+    out = tmp_path / "out.npy"
+    for flag, given in (("--images", tmp_path), ("--texts", texts)):
+        options = [str(run), flag, str(given), "--out", str(out)]
+        with pytest.raises(SystemExit):
+            encode.main(options)
+        assert "came as features" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_images_alone_and_towers_need_pictures(config: TrainConfig, tmp_path: Path) -> None:
+    images = ImagesConfig(
+        backbone="test_resnet", backbone_size=40, backbone_weights="random", views=2
+    )
+    alone = dataclasses.replace(config, method="cibhash", run=tmp_path / "a", images=images)
+    with pytest.raises(DistillError, match="images: expected pictures to hash, got"):
+        train.train(alone)
+    tuned = dataclasses.replace(
+        config, run=tmp_path / "b", encoder=dataclasses.replace(config.encoder, mode="finetune")
+    )
+    with pytest.raises(DistillError, match="expected"):
+        train.train(tuned)
+    assert not (tmp_path / "a").exists()
+    assert not (tmp_path / "b").exists()
