@@ -17,10 +17,16 @@ from distill.command import one_sentence
 from distill.config import DataConfig
 from distill.data import ImageTextDataset
 from distill.evaluation import Evaluation, evaluate
-from distill.metrics.scores import Table, summary
+from distill.metrics.scores import Table
 from distill.report import Entry, check_out, write_comparison, write_report
+from distill.report.compared import overview
+from distill.report.comparison import SPREAD
+from distill.report.groups import grouped
 from distill.train import backbone, load_dataset
 from distill.types import DistillError
+
+_NAME_WIDTH = 15
+"""Characters that the first column keeps on a narrow terminal."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,13 @@ def _evaluate_all(options: Evaluate) -> None:
         evaluation = _evaluate(run, dataset)
         entries.append(Entry(run, dataset, evaluation))
         console.print(f"[bold]{escape(str(run.path))}[/bold]", escape(evaluation.statement))
-        console.print(_rich(evaluation.table()))
+        _print(console, evaluation.table())
         if options.report:
             page = write_report(run.path, run.path / "report.html")
             console.print(escape(str(page)), soft_wrap=True)
     if len(entries) > 1:
-        console.print("[bold]MAP over the whole ranking[/bold], mean ± standard deviation of runs")
-        console.print(_rich(summary(entry.evaluation for entry in entries)))
+        console.print(f"[bold]MAP over the whole ranking[/bold]. {escape(SPREAD)}")
+        _print(console, overview(grouped(entries)))
     if options.compare:
         page = write_comparison(entries, options.compare)
         console.print(escape(str(page)), soft_wrap=True)
@@ -116,15 +122,23 @@ def _modalities(run: Run) -> tuple[str, ...]:
     return ("image", "text")
 
 
-def _rich(table: Table) -> rich.table.Table:
-    # All columns of one evaluation fit a terminal of 80 characters.
+def _print(console: Console, table: Table) -> None:
     shown = rich.table.Table(box=rich.box.HORIZONTALS, padding=(0, 1, 0, 0), pad_edge=False)
+    rows = [[cell.replace(" ± ", "±") for cell in row] for row in table.rows]
     for i, column in enumerate(table.columns):
-        # The method's settings may take lines, its figures may not be cut.
-        shown.add_column(column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
-    for row in table.rows:
+        # On a narrow terminal heads and names take lines; figures are neither cut nor folded.
+        widest = max((len(row[i]) for row in rows), default=0)
+        shown.add_column(
+            column,
+            justify="right" if i else "left",
+            overflow="fold",
+            min_width=widest if i else min(widest, _NAME_WIDTH),
+        )
+    for row in rows:
         shown.add_row(*map(escape, row))
-    return shown
+    # What does not fit goes on in the next line of the terminal rather than being lost.
+    least = console.measure(shown).minimum
+    console.print(shown, width=max(console.width, least), crop=False)
 
 
 if __name__ == "__main__":

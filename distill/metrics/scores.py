@@ -1,8 +1,7 @@
 """What an evaluation found: numbers with their protocol, as JSON and as tables."""
 
 import json
-import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -152,41 +151,6 @@ class Evaluation:
         return Table(tuple(columns), tuple(rows))
 
 
-def summary(evaluations: Iterable[Evaluation]) -> Table:
-    """Return mean and spread of MAP over runs that differ in their seed only, a row per group.
-
-    The spread is the sample standard deviation; a single run has none.
-    """
-    groups: dict[tuple[Any, ...], list[Evaluation]] = {}
-    for each in evaluations:
-        key = (
-            each.method,
-            each.backbone,
-            each.n_bits,
-            each.protocol,
-            each.n_query,
-            each.n_database,
-        )
-        groups.setdefault(key, []).append(each)
-    names = list(
-        dict.fromkeys(name for (first, *_) in groups.values() for name in first.directions)
-    )
-    columns = ("method", "bits", "seeds", *map(direction_label, names), "chance")
-    rows = []
-    for group in groups.values():
-        scores = [
-            _mean_and_spread([each.directions[name].map for each in group])
-            if name in group[0].directions
-            else "-"
-            for name in names
-        ]
-        first = group[0]
-        name = first.method or "unnamed"
-        chance = _number(first.chance)
-        rows.append((name, str(first.n_bits), str(len(group)), *scores, chance))
-    return Table(columns, tuple(rows))
-
-
 def direction_label(name: str) -> str:
     """Return "image → text" for "image_to_text"."""
     return name.replace("_to_", " → ")
@@ -199,11 +163,6 @@ def _scores_from(values: Mapping[str, Any]) -> DirectionScores:
     precision_at = {int(n): score for n, score in values["precision_at"].items()}
     curves = {key: tuple(values[key]) for key in ("curve_precision", "curve_recall")}
     return DirectionScores(**{**values, "map_at": map_at, "precision_at": precision_at, **curves})
-
-
-def _mean_and_spread(values: list[float]) -> str:
-    spread = f"±{statistics.stdev(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
 
 
 def _number(value: float | None) -> str:

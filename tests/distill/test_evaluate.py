@@ -7,6 +7,7 @@ import pytest
 
 from distill import evaluate
 from distill.evaluation import Evaluation
+from distill.metrics.scores import direction_label
 from distill.report import write_report
 from distill.retriever import Retriever
 
@@ -24,13 +25,33 @@ def test_one_run(run, capsys):
     for name in ("image → text", "text → image", "image → image", "text → text", "chance"):
         assert name in printed
     assert f"{written.directions['image_to_text'].map:.3f}" in printed
+    assert "chance" in printed
     assert "±" not in printed
     assert not (run / "report.html").exists()
 
 
-def test_table_fits_a_terminal_of_80_characters(run, capsys):
+def test_a_narrow_terminal_cuts_no_figure_and_no_name(run, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
     evaluate.main([str(run)])
-    assert "…" not in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    scores = Evaluation.from_json((run / "metrics.json").read_text()).directions
+    for name, direction in scores.items():
+        line = next(line for line in lines if line.strip().startswith(direction_label(name)))
+        shown = line.removeprefix(f" {direction_label(name)}").split()
+        assert shown[0] == f"{direction.map:.3f}"
+        assert shown[-1] == f"{direction.lookup_radius_2:.3f}"
+
+
+def test_runs_of_other_settings_are_no_repetition(run, tmp_path, capsys):
+    other = shutil.copytree(run, tmp_path / "other")
+    config = (other / "config.toml").read_text()
+    (other / "config.toml").write_text(
+        config.replace("gap = 1.0", "gap = 0.0").replace("seed = 0", "seed = 1", 1)
+    )
+    evaluate.main([str(run), str(other)])
+    printed = capsys.readouterr().out.split("in their seeds only.")[-1]
+    assert "chance" in printed
+    assert "±" not in printed
 
 
 def test_several_runs_and_reports(run, tmp_path, capsys):

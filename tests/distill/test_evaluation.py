@@ -1,6 +1,5 @@
 """Evaluation in four directions, as numbers, as JSON and as tables."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -8,7 +7,6 @@ import pytest
 
 from distill import metrics
 from distill.evaluation import DIRECTIONS, Evaluation, evaluate
-from distill.metrics.scores import summary
 
 N_ITEMS, N_BITS = 90, 12
 
@@ -128,22 +126,6 @@ def test_depths_of_topn_precision_go_as_far_as_the_database(n_codes, last, lengt
     assert depths == sorted(depths)
     assert (depths[-1], len(depths)) == (last, length)
     assert {200, 400} <= set(depths)
-
-
-def test_summary_groups_seeds_and_nothing_else(evaluation):
-    direction = dataclasses.replace(evaluation.directions["image_to_text"], map=0.5)
-    other = dataclasses.replace(
-        evaluation,
-        seed=4,
-        directions={**evaluation.directions, "image_to_text": direction},
-    )
-    wider = dataclasses.replace(evaluation, n_bits=64)
-    table = summary([evaluation, other, wider])
-    assert [row[:3] for row in table.rows] == [("soda", "12", "2"), ("soda", "64", "1")]
-    scores = [evaluation.directions["image_to_text"].map, 0.5]
-    assert table.rows[0][3] == f"{np.mean(scores):.3f}±{np.std(scores, ddof=1):.3f}"
-    assert "±" not in table.rows[1][3]
-    assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
 def test_input_is_checked(problem):
