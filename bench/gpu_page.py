@@ -55,9 +55,18 @@ def peers(record: Record) -> Lines:
             names = names or list(contenders)
             times = (contenders[one]["median_ms"] for one in names)
             found.append((name, *(f"{ms:.3g}" for ms in times)))
-        else:
-            found.append((name, row.get("reason", row["status"]), *[""] * (len(names) - 1)))
     return [("search", *(f"{name}, ms" for name in names)), *found]
+
+
+def unanswered(record: Record) -> str:
+    """The searches of `peers` that have no time, and why; empty where all have one."""
+    rows = record["steps"]["peers"]["rows"].items()
+    found = [
+        f"{name} ({row.get('reason', row['status'])})"
+        for name, row in rows
+        if not row.get("contenders")
+    ]
+    return f"Not measured: {'; '.join(found)}." if found else ""
 
 
 def worst_cases(record: Record) -> Lines:

@@ -17,7 +17,7 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
-from bench import evaluation_page, gpu_page, report, retrieval_tables, targets
+from bench import evaluation_page, gpu_page, report, retrieval_tables, targets, training
 from bench.distillation import tables as distillation
 from bench.suites import SUITES
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = (
     ROOT / "README.md",
-    *(DOCS / f"{name}.md" for name in ("performance", "gpu", "brcd", "protocols")),
+    *(DOCS / f"{name}.md" for name in ("performance", "gpu", "brcd", "protocols", "soda")),
 )
 FIGURE = ROOT / "docs" / "batch_size.png"
 BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
@@ -169,8 +169,10 @@ def batch_size(record: dict, _: str | None = None) -> str:
 
 def gpu(record: dict, name: str | None) -> str:
     """A table of bench/gpu_page.py, and the card where it is known."""
-    note = f"\n\n{gpu_page.where(record)}" if name == "targets" else ""
-    return f"{markdown(gpu_page.TABLES[name or 'targets'](record))}{note}"
+    notes = {"targets": gpu_page.where, "peers": gpu_page.unanswered}
+    note = notes.get(name or "targets", lambda _: "")(record)
+    table = markdown(gpu_page.TABLES[name or "targets"](record))
+    return f"{table}\n\n{note}" if note else table
 
 
 def evaluation_table(record: dict, _: str | None = None) -> str:
@@ -186,6 +188,7 @@ BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "ceilings": ceilings,
     "where": lambda record, _: where(record),
     "figure": batch_size,
+    "training": lambda record, _: training.sentence(record),
     "gpu": gpu,
     "evaluation": evaluation_table,
     "brcd": lambda record, name: distillation.BLOCKS[name or "best"](record),

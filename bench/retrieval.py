@@ -39,7 +39,7 @@ from distill.data.base import ImageTextDataset
 from distill.files import write_text
 from distill.metrics import mean_average_precision, mean_average_precision_from_scores
 from distill.metrics.scores import DIRECTIONS, Evaluation
-from distill.train import load_dataset, train
+from distill.train import backbone, load_dataset, train
 
 RESULTS = Path(__file__).parent / "results"
 Scores = dict[str, float]
@@ -94,6 +94,8 @@ class Command:
     root: Path | None = None
     """Folder of the full set, or of the Wikipedia features; without it the embedded data."""
     bits: tuple[int, ...] = (16, 32, 64)
+    ablation_bits: tuple[int, ...] = (16, 32, 64)
+    """Code lengths of the ablations."""
     seeds: tuple[int, ...] = (0, 1, 2)
     runs: Path = Path("runs/retrieval")
     """Where the runs are kept."""
@@ -119,7 +121,10 @@ class Command:
     def words(self) -> str:
         """The command line, without the places of this machine."""
         data = "" if self.data == "openclipart" else f" --data {self.data}"
-        return f"python bench/retrieval.py{data}{' --root DIR' if self.root else ''}"
+        root = " --root DIR" if self.root else ""
+        fewer = " ".join(["", "--ablation-bits", *map(str, self.ablation_bits)])
+        fewer = "" if self.ablation_bits == self.bits else fewer
+        return f"python bench/retrieval.py{data}{root}{fewer}"
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "dataset": command.name,
             "command": command.words,
             "bits": command.bits,
+            "ablation_bits": command.ablation_bits,
             "seeds": command.seeds,
             "protocol": protocol,
             "ablations": [row.name for row in ABLATIONS],
@@ -203,7 +209,9 @@ def _train(job: tuple[Command, Cell]) -> None:
 
 
 def _bits(row: Row, command: Command) -> tuple[int, ...]:
-    """A float embedding is the same at every code length."""
+    """The code lengths of a row; a float embedding is the same at every one."""
+    if row in ABLATIONS:
+        return command.ablation_bits
     floats = row.preset == "contrastive" and row.made == "floats"
     return command.bits[-1:] if floats else command.bits
 
@@ -234,7 +242,8 @@ def scored(command: Command, cell: Cell) -> tuple[Evaluation, checkpoint.Run, Im
     config = cell.config(command)
     run, dataset = checkpoint.load_run(config.run_folder), _dataset(config.data)
     scores = Evaluation.from_json(run.metrics())
-    return replace(scores, protocol=dataset.protocol), run, dataset
+    stated = {"protocol": dataset.protocol, "backbone": backbone(run.config, dataset.features)}
+    return replace(scores, **stated), run, dataset
 
 
 @cache

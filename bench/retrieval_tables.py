@@ -37,16 +37,12 @@ def main_table(record: dict[str, Any]) -> Lines:
 
 def worth_table(record: dict[str, Any]) -> Lines:
     """What each ablation changes, in MAP, against the first row: seed by seed, mean and spread."""
-    head = ["SODA", *(f"{b} bits {direction_label(d)}" for b in record["bits"] for d in ACROSS)]
+    cells_of = [(bits, direction) for bits in record["ablation_bits"] for direction in ACROSS]
+    head = ["SODA", *(f"{bits} bits {direction_label(d)}" for bits, d in cells_of)]
     lines = [(*head, "mean, 95 % interval", "")]
     for name in record["ablations"]:
-        cells = [
-            mean_and_spread(_differences(record, name, [(bits, direction)]), sign="+")
-            for bits in record["bits"]
-            for direction in ACROSS
-        ]
-        all_cells = [(bits, direction) for bits in record["bits"] for direction in ACROSS]
-        mean, reach = _interval(_differences(record, name, all_cells))
+        cells = [mean_and_spread(_differences(record, name, [cell]), sign="+") for cell in cells_of]
+        mean, reach = _interval(_differences(record, name, cells_of))
         verdict = "no difference" if abs(mean) <= reach else "worse" if mean < 0 else "better"
         lines.append((name, *cells, f"{mean:+.3f} ± {reach:.3f}", verdict))
     return lines

@@ -43,6 +43,7 @@ __all__ = [
     "config_to_toml",
     "differing_keys",
     "load_config",
+    "unstated_keys",
 ]
 
 _TABLES: dict[str, set[str]] = {
@@ -232,19 +233,42 @@ def config_to_toml(config: TrainConfig) -> str:
     return tables.to_toml(tables.to_dict(config))
 
 
+def unstated_keys(path: Path) -> list[str]:
+    """Dotted names of the settings that a run's file does not name, in file order.
+
+    A run states every setting that has a value. One that it does not state is younger than the run:
+    what `load_config` takes in its place is no word of how the run was trained.
+
+    Raises:
+        ConfigError: as `load_config`.
+    """
+    config = load_config(path)
+    stated = tables.flatten(tomllib.loads(path.read_text(encoding="utf-8")))
+    unused = set().union(*_TABLES.values()) - _TABLES[config.method]
+    return [
+        key
+        for key in tables.flatten(tables.to_dict(config))
+        if key not in stated and key.partition(".")[0] not in unused
+    ]
+
+
 def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
     """Dotted names of the settings that change what is trained and differ, in file order.
 
-    The run folder and the feature cache are places, not settings of the result; the tables of
-    methods that neither of them trains change nothing.
+    The run folder and the feature cache are places, the device and how often checkpoints are
+    written are ways to the same result, and so is how often a run validates whose best epoch is not
+    chosen by it; the tables of methods that neither of them trains change nothing.
     """
     used = _TABLES[one.method] | _TABLES[other.method]
     unused = set().union(*_TABLES.values()) - used
+    without_effect = {"run", "encoder.cache", "device", "optim.checkpoint_every"}
+    if one.optim.patience == other.optim.patience == 0:
+        without_effect.add("optim.validate_every")
     a, b = (tables.flatten(tables.to_dict(config)) for config in (one, other))
     return [
         key
         for key in dict.fromkeys([*a, *b])
-        if key not in ("run", "encoder.cache")
+        if key not in without_effect
         and key.partition(".")[0] not in unused
         and a.get(key) != b.get(key)
     ]

@@ -192,7 +192,7 @@ def training_split(
     config: TrainConfig,
 ) -> Split:
     """The training rows with their labels and the features of their label prompts."""
-    rows = torch.tensor(dataset.splits["train"])
+    rows = dataset.splits["train"]
     labels = torch.tensor(dataset.labels[rows]).float()
     prompts = prompt_features(
         labels,
@@ -201,7 +201,8 @@ def training_split(
         style=config.soda.prompt,
         template=config.soda.template,
     )
-    return Split({**{m: f[rows] for m, f in features.items()}, "label": prompts}, labels)
+    taken = torch.tensor(rows)
+    return Split({**{m: f[taken] for m, f in features.items()}, "label": prompts}, labels)
 
 
 def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:

@@ -152,6 +152,10 @@ def _epoch(
     least = max(stage.least, parallel.size())  # no process is left without a row
     drawn = order.split(settings.batch_size * parallel.size())
     batches = [rows for rows in drawn if len(rows) >= least]
+    if not batches:
+        raise DistillError(
+            f"items: expected at least {least} to train on, got {len(split)}; add items"
+        )
     sums: dict[str, float] = defaultdict(float)
     stage.begin_epoch(split)
     stage.modules.train()

@@ -63,6 +63,23 @@ def processes(device: str) -> Iterator[torch.device]:
     atexit.register(dist.destroy_process_group)
 
 
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let a process of several that gives up end with its status and no more words.
+
+    gloo's threads would abort an interpreter that shuts down while others are still connected, and
+    torchrun would report that in the place of the cause.
+    """
+    try:
+        yield
+    except SystemExit as ending:
+        if not dist.is_initialized():
+            raise
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(ending.code if isinstance(ending.code, int) else 1)
+
+
 def rank() -> int:
     """Number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0

@@ -18,7 +18,13 @@ from distill.checkpoint import (
     WEIGHTS,
     Run,
 )
-from distill.config import TrainConfig, config_to_toml, differing_keys, load_config
+from distill.config import (
+    TrainConfig,
+    config_to_toml,
+    differing_keys,
+    load_config,
+    unstated_keys,
+)
 from distill.files import write_text
 from distill.types import DistillError
 
@@ -69,7 +75,7 @@ def check_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fa
         if path.exists() and (not path.is_dir() or set(path.iterdir()) - set(_leftovers(path))):
             raise DistillError(f"run: expected a new folder or a run, got {path}; choose another")
     elif resume:
-        _check_same(config, load_config(path / CONFIG), path)
+        _check_same(config, path)
     elif not overwrite:
         raise DistillError(
             f"run: expected a new folder, got the existing run {path}; "
@@ -129,8 +135,13 @@ def _leftovers(path: Path) -> list[Path]:
     return [file for file in found if temporary.fullmatch(file.name) and file.is_file()]
 
 
-def _check_same(config: TrainConfig, other: TrainConfig, path: Path) -> None:
-    if keys := differing_keys(config, other):
+def _check_same(config: TrainConfig, path: Path) -> None:
+    if keys := unstated_keys(path / CONFIG):
+        raise DistillError(
+            f"resume: expected a run of this version, got {path}, whose settings do not name "
+            f"{', '.join(keys)}; train it anew with --overwrite"
+        )
+    if keys := differing_keys(config, load_config(path / CONFIG)):
         raise DistillError(
             f"resume: expected the configuration of {path}, got other values of "
             f"{', '.join(keys)}; repeat the run's own settings or choose another --run"

@@ -8,7 +8,7 @@ torchrun takes --run for an option of its own.
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -130,16 +130,31 @@ def _finish(run: checkpoint.Run, method: Method, dataset: ImageTextDataset, inpu
         n_bits=run.config.bits,
         protocol=dataset.protocol,
         method=run.config.method,
-        backbone=backbone(run.config),
+        backbone=backbone(run.config, dataset.features),
         seed=run.config.seed,
     )
     checkpoint.save_metrics(run, scores.to_json())
 
 
-def backbone(config: TrainConfig) -> str:
-    """What the features came from, for tables: random weights are named as such."""
+def backbone(config: TrainConfig, given: Collection[str] = ()) -> str:
+    """What the features came from, for tables: random weights are named as such.
+
+    Args:
+        config: of the run.
+        given: modalities that the dataset brought as features.
+    """
     if config.method in image_encoder.METHODS:
         return image_runs.towers_line(config)
+    prompts = config.method == "soda" and config.soda.prompt != "multihot"
+    if given:
+        own = [f"{modality} features as given" for modality in sorted(given)]
+        encoded = [m for m in ("image", "text") if m not in given] + ["label"] * prompts
+        through = [f"{' and '.join(encoded)} through {_encoder(config)}"] if encoded else []
+        return "; ".join([*own, *through])
+    return _encoder(config)
+
+
+def _encoder(config: TrainConfig) -> str:
     weights = {None: "pip weights", "random": "RANDOM weights"}.get(config.encoder.pretrained)
     state = {"frozen": "frozen", "finetune": "fine-tuned"}[config.encoder.mode]
     return f"{config.encoder.teacher}, {weights or config.encoder.pretrained}, {state}"
@@ -173,7 +188,7 @@ class Command:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    with one_sentence():
+    with parallel.ended_at_once(), one_sentence():
         words = list(sys.argv[1:] if arguments is None else arguments)
         command = tyro.cli(
             Command,
@@ -188,9 +203,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _train_all(command: Command) -> None:
     """Train what was asked for and print what came of it."""
     flags = {"resume": command.resume, "overwrite": command.overwrite}
-    configs = [command.config]
+    configs = [command.config.with_absolute_paths()]
     if command.n_splits != 1:
-        configs = repeated.split_configs(command.config, command.n_splits)
+        configs = repeated.split_configs(configs[0], command.n_splits)
         parallel.on_first(lambda: repeated.check_splits(configs, **flags))
     found = []
     for config in configs:

@@ -1,60 +1,13 @@
 """Arrays, strings and lines from files, checked; every message names the file and the variable."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from distill.types import DistillError
-
-_SHOWN = 10
-_CLASS, _EMPTY = "MATLAB_class", "MATLAB_empty"
-"""Attributes of MATLAB's HDF5 files: the type of a variable, and that it has no elements."""
-
-
-def mat_variables(path: Path) -> frozenset[str]:
-    """Names of the variables of a .mat file, v5 or HDF5 (v7.3).
-
-    Raises:
-        DistillError: no such file, or not a .mat file.
-    """
-    with _readable(path):
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                return frozenset(file)
-        return frozenset(name for name, *_ in scipy.io.whosmat(path, appendmat=False))
-
-
-def read_mat(path: Path, *keys: str) -> Any:
-    """Read a variable of a .mat file, v5 or HDF5 (v7.3), with the axes that MATLAB shows.
-
-    Args:
-        path: the file.
-        keys: names of the variable, of which the first that the file has is read.
-
-    Returns:
-        Numbers, strings (a char array gives one a row), or objects, one a cell.
-
-    Raises:
-        DistillError: no such file, no such variable, or not a .mat file.
-    """
-    there = mat_variables(path)
-    key = next((key for key in keys if key in there), None)
-    if key is None:
-        raise DistillError(
-            f"{path}: expected the variable {' or '.join(keys)}, got "
-            f"{', '.join(sorted(there)[:_SHOWN]) or 'none'}; name it so"
-        )
-    with _readable(path):
-        if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                return _value(file[key], file)
-        return scipy.io.loadmat(path, variable_names=[key], appendmat=False)[key]
 
 
 def read_npy(path: Path) -> NDArray[Any]:
@@ -66,7 +19,7 @@ def read_npy(path: Path) -> NDArray[Any]:
     try:
         return np.asarray(np.load(path, allow_pickle=False))
     except OSError as error:
-        raise _not_there(path, "a .npy file", error) from error
+        raise not_there(path, "a .npy file", error) from error
     except (ValueError, EOFError) as error:
         raise DistillError(
             f"{path}: expected a .npy file of numbers, got {error}; write it with numpy.save"
@@ -86,7 +39,7 @@ def read_lines(path: Path, holds: str) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise _not_there(path, holds, error) from error
+        raise not_there(path, holds, error) from error
     except UnicodeDecodeError as error:
         raise DistillError(
             f"{path}: expected UTF-8 text, got {error.reason}; re-encode it"
@@ -94,22 +47,16 @@ def read_lines(path: Path, holds: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def strings(value: Any, where: str) -> list[str]:
-    """Strings of a char array or cell array, without the blanks they are padded with.
+def without_blank_end(lines: Sequence[str], n: int = 0) -> list[str]:
+    """Drop blank lines at the end, as editors leave them, that are more than n lines.
 
-    Args:
-        value: what `read_mat` gives; of a row of several strings the first counts.
-        where: file and variable, for the message.
-
-    Raises:
-        DistillError: something in it is no string.
+    >>> without_blank_end(["a", "", "", ""], 2)
+    ['a', '']
     """
-    rows = np.atleast_1d(value)
-    rows = rows.ravel() if rows.shape[0] == 1 else rows  # a cell array that lies on its side
-    found = [_first(row) for row in rows]
-    if (bad := next((i for i, text in enumerate(found) if text is None), None)) is not None:
-        raise DistillError(f"{where}: expected strings, got something else in row {bad}")
-    return [str(text).strip(" \0\t\r\n") for text in found]
+    end = len(lines)
+    while end > n and not lines[end - 1].strip():
+        end -= 1
+    return list(lines[:end])
 
 
 def features(value: Any, where: str) -> NDArray[np.float32]:
@@ -124,7 +71,8 @@ def features(value: Any, where: str) -> NDArray[np.float32]:
     array = np.asarray(value)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiub":
         raise DistillError(
-            f"{where}: expected numbers (n, d), a row an item, got {array.dtype} {array.shape}"
+            f"{where}: expected numbers (n, d), a row an item, got {array.dtype} {array.shape}; "
+            "store them so"
         )
     with np.errstate(over="ignore"):  # becomes inf, and is found below
         matrix = np.ascontiguousarray(array, np.float32)
@@ -149,7 +97,8 @@ def label_matrix(value: Any, where: str) -> NDArray[np.bool_]:
     array = np.asarray(value)
     if array.ndim != 2 or 0 in array.shape or array.dtype.kind not in "fiub":
         raise DistillError(
-            f"{where}: expected labels (n, n_labels), each 0 or 1, got {array.dtype} {array.shape}"
+            f"{where}: expected labels (n, n_labels), each 0 or 1, got {array.dtype} "
+            f"{array.shape}; store them so"
         )
     wrong = (array != 0) & (array != 1)
     if wrong.any():
@@ -190,7 +139,8 @@ def class_names(path: Path, n: int | None = None) -> tuple[str, ...] | None:
     """
     if not path.exists():
         return None
-    names = tuple(line.strip() for line in read_lines(path, "names of labels"))
+    lines = [line.strip() for line in read_lines(path, "names of labels")]
+    names = tuple(lines if n is None else without_blank_end(lines, n))
     different = len(set(names) - {""})
     if different != len(names) or len(names) != (n or different):
         raise DistillError(
@@ -210,55 +160,7 @@ def numbered(numbers: Sequence[int]) -> tuple[str, ...]:
     return tuple(f"label {number:0{digits}d}" for number in numbers)
 
 
-def by_matlab(item: h5py.Dataset) -> bool:
-    """Whether MATLAB wrote a variable of an HDF5 file: its axes then lie there in reverse."""
-    return _CLASS in item.attrs
-
-
-def _not_there(path: Path, holds: str, error: OSError) -> DistillError:
-    reason = (error.strerror or str(error)).lower()
+def not_there(path: Path, holds: str, error: OSError) -> DistillError:
+    """The sentence about a file that cannot be opened."""
+    reason = " ".join((error.strerror or str(error)).lower().split())
     return DistillError(f"{path}: expected {holds}, got {reason}; check the path")
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a .mat file is read into one sentence."""
-    try:
-        path.open("rb").close()  # SciPy has words of its own for a missing file
-        yield
-    except OSError as error:
-        raise _not_there(path, "a .mat file", error) from error
-    # A damaged file raises anything.
-    except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DistillError(
-            f"{path}: expected a .mat file, got {reason}; take another file"
-        ) from error
-
-
-def _value(item: h5py.Dataset, file: h5py.File) -> Any:
-    kind = item.attrs.get(_CLASS)
-    if _EMPTY in item.attrs:
-        return np.array("" if kind == b"char" else [])
-    if h5py.check_string_dtype(item.dtype):
-        return item.asstr()[()]
-    data = item[()]
-    if h5py.check_ref_dtype(item.dtype):
-        cells = np.empty(data.size, object)
-        for i, reference in enumerate(data.T.ravel()):
-            cells[i] = _value(file[reference], file)
-        return cells
-    data = data.T if by_matlab(item) else data
-    if kind == b"char":
-        return np.array(["".join(map(chr, row)) for row in np.atleast_2d(data)])
-    return data
-
-
-def _first(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, np.ndarray):
-        return None
-    if value.size == 0:
-        return ""
-    return _first(value.ravel()[0] if value.ndim else value.item())

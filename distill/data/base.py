@@ -98,21 +98,6 @@ class ImageTextDataset:
         """Names of the labels of item i."""
         return tuple(self.label_names[k] for k in np.flatnonzero(self.labels[i]))
 
-    def require_labels(self, purpose: str) -> None:
-        """Refuse a dataset in which no item has a label.
-
-        Args:
-            purpose: what labels are needed for, as in "to evaluate with".
-
-        Raises:
-            DistillError: there is no label.
-        """
-        if not self.label_names:
-            raise DistillError(
-                f"labels: expected some {purpose}, got none in {self.name}; sort the images into "
-                "label folders or give a CSV file of labels"
-            )
-
     def require_images(self, purpose: str) -> None:
         """Refuse a dataset that comes without pictures.
 

@@ -3,27 +3,30 @@
     annotations/captions_PART.json, annotations/instances_PART.json    for each PART
     PART/FILE                                                          its pictures
 
-PART is train2014 and val2014, or train2017 and val2017: whatever pairs of files are there. Items
-are the pictures with at least one category, part by part in order of their ids; the text is the
-first caption, labels are categories. Other code numbers the items in its own way: a protocol draws
-queries of its own from this order, with the sizes of that code.
+PART is train2014 and val2014, or train2017 and val2017: whatever parts are there, each with both
+files. Items are the pictures with at least one category, part by part in order of their ids; the
+text is the first caption, labels are categories. Other code numbers the items in its own way: a
+protocol draws queries of its own from this order, with the sizes of that code.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distill.data.arrays import not_there
 from distill.data.base import BadImages, ImageTextDataset, Text
 from distill.data.images import FileImages
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.protocols import SplitRule
+from distill.data.text import is_unicode
 from distill.types import DistillError
 
 _TABLES = {"images", "annotations", "categories"}
+_KINDS = {int: "a whole number", str: "a string of Unicode text"}
 _USED = _TABLES | {"id", "image_id", "category_id", "file_name", "name", "caption"}
 
 
@@ -41,7 +44,7 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split: SplitRule) -> 
     seen: dict[int, str] = {}
     for part in parts:
         images, categories = _instances(folder / f"instances_{part}.json")
-        captions = _captions(folder / f"captions_{part}.json")
+        captions = _captions(folder / f"captions_{part}.json", images)
         for number, file in sorted(images.items()):
             if seen.setdefault(number, part) != part:
                 raise DistillError(
@@ -51,6 +54,11 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split: SplitRule) -> 
             files.append(f"{part}/{file}")
             texts.append(captions.get(number, ""))
             found.append(categories.get(number, set()))
+    if not files:
+        raise DistillError(
+            f"images: expected at least one picture in the annotations of {root}, got none; take "
+            "the published files"
+        )
     names = tuple(sorted(set().union(*found)))
     images_there = FileImages(root, tuple(files))
     return dataset_of(
@@ -65,48 +73,78 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split: SplitRule) -> 
 
 
 def _parts(folder: Path) -> list[str]:
-    parts = sorted(
-        file.stem.removeprefix("instances_")
-        for file in folder.glob("instances_*.json")
-        if (folder / file.name.replace("instances_", "captions_", 1)).is_file()
-    )
+    there = {
+        kind: {file.stem.removeprefix(f"{kind}_") for file in folder.glob(f"{kind}_*.json")}
+        for kind in ("captions", "instances")
+    }
+    parts = sorted(there["captions"] & there["instances"])
     if not parts:
         raise DistillError(
             "root: expected annotations/captions_PART.json and annotations/instances_PART.json of "
             f"at least one PART, as train2017, got none in {folder.parent}; unpack MS-COCO's "
             "annotations there"
         )
+    for kind, other in (("captions", "instances"), ("instances", "captions")):
+        if alone := there[kind] - there[other]:
+            part = min(alone)
+            raise DistillError(
+                f"annotations: expected {other}_{part}.json beside {kind}_{part}.json in {folder}, "
+                "got none; add the one or remove the other"
+            )
     return parts
 
 
 def _instances(file: Path) -> tuple[dict[int, str], dict[int, set[str]]]:
     """File of each picture, and the categories of those that have some."""
     content = _read(file)
-    try:
-        images = {entry["id"]: entry["file_name"] for entry in content["images"]}
-        names = {entry["id"]: entry["name"] for entry in content["categories"]}
-        found: dict[int, set[str]] = {}
-        for entry in content["annotations"]:
-            found.setdefault(entry["image_id"], set()).add(names[entry["category_id"]])
-    except (KeyError, TypeError) as error:
-        raise _unlike(file, "images, categories and annotations", error) from error
-    if foreign := found.keys() - images.keys():
-        raise DistillError(
-            f"{file}: expected annotations of its own pictures, got one of id {min(foreign)}; "
-            "take another file"
-        )
+    images: dict[int, str] = {}
+    for number, name in _rows(file, content, "images", id=int, file_name=str):
+        if number in images:
+            raise DistillError(
+                f"{file}: expected each picture once, got id {number} again; take the published "
+                "file"
+            )
+        images[number] = name
+    names = dict(_rows(file, content, "categories", id=int, name=str))
+    found: dict[int, set[str]] = {}
+    for number, category in _rows(file, content, "annotations", image_id=int, category_id=int):
+        if category not in names or number not in images:
+            what, got = ("pictures", number) if category in names else ("categories", category)
+            raise DistillError(
+                f"{file}: expected annotations of its own {what}, got one of id {got}; take "
+                "another file"
+            )
+        found.setdefault(number, set()).add(names[category])
     return images, found
 
 
-def _captions(file: Path) -> dict[int, str]:
-    """First caption of each picture."""
+def _captions(file: Path, images: dict[int, str]) -> dict[int, str]:
+    """First caption of each picture that has some."""
     captions: dict[int, str] = {}
-    try:
-        for entry in _read(file)["annotations"]:
-            captions.setdefault(entry["image_id"], entry["caption"].strip())
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _unlike(file, "annotations with captions", error) from error
+    for number, caption in _rows(file, _read(file), "annotations", image_id=int, caption=str):
+        captions.setdefault(number, caption.strip())
+    if images and not captions.keys() & images.keys():
+        raise DistillError(
+            f"{file}: expected captions of the pictures in "
+            f"{file.name.replace('captions_', 'instances_', 1)}, got {len(captions):,}, none of "
+            "them of one; take files that belong together"
+        )
     return captions
+
+
+def _rows(file: Path, content: Any, table: str, **kinds: type) -> Iterator[tuple[Any, ...]]:
+    """The named values of each entry of a table, checked."""
+    entries = content.get(table) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise _unlike(file, f'a list "{table}"', "nothing" if entries is None else "another value")
+    for i, entry in enumerate(entries):
+        for key, kind in kinds.items():
+            value = entry.get(key) if isinstance(entry, dict) else None
+            # Not isinstance: true and false are integers to Python.
+            if type(value) is not kind or (kind is str and not is_unicode(value)):
+                got = "nothing" if value is None else f"{json.dumps(value):.40}"
+                raise _unlike(file, f'{_KINDS[kind]} as "{key}" in entry {i} of "{table}"', got)
+        yield tuple(entry[key] for key in kinds)
 
 
 def _read(file: Path) -> Any:
@@ -116,14 +154,16 @@ def _read(file: Path) -> Any:
 
     try:
         return json.loads(file.read_bytes(), object_hook=lean)
-    except (OSError, ValueError) as error:
-        raise _unlike(file, "JSON", error) from error
+    except OSError as error:
+        raise not_there(file, "MS-COCO's annotations", error) from error
+    except (ValueError, RecursionError) as error:
+        raise _unlike(file, "JSON", str(error)) from error
 
 
-def _unlike(file: Path, wanted: str, error: Exception) -> DistillError:
+def _unlike(file: Path, wanted: str, got: str) -> DistillError:
     return DistillError(
-        f"{file}: expected {wanted} as in MS-COCO's annotations, got {error!r:.80}; "
-        "take the published file"
+        f"{file}: expected {wanted}, as in MS-COCO's annotations, got {got}; take the published "
+        "file"
     )
 
 

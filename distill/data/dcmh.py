@@ -7,8 +7,12 @@
 MATLAB's files hold axes in reverse, and copies of this one do not agree on their order: the axis of
 the n items is the one size that all three have in common, and the axis of colours the one of size
 3. Of the two left the first is the height, or the width in what MATLAB itself wrote. Pictures stay
-in the file and are read one by one. There are no words: the tag vectors are the text features, and
-labels have numbers for names.
+in the file and are read one by one. There are no words: the tag vectors are the text features.
+
+    classes.txt    beside the file: a name of a label a line, in the order of LAll, where there is
+                   one; without it labels have numbers
+
+Which column of LAll is which label is not known here, and no order is assumed.
 """
 
 from collections.abc import Sequence
@@ -19,8 +23,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.arrays import by_matlab, features, label_matrix
+from distill.data.arrays import class_names, features, label_matrix
 from distill.data.base import BadImages, ImageTextDataset, Text
+from distill.data.matfile import by_matlab
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.protocols import SplitRule
 from distill.types import DistillError
@@ -79,6 +84,7 @@ def load(path: Path, *, text: Text, bad_images: BadImages, split: SplitRule) -> 
 
 def _read(path: Path) -> tuple[Pairs, int]:
     try:
+        path.open("rb").close()  # h5py has pages of words for a missing file
         with h5py.File(path) as file:
             stored = {key: file.get(key) for key in _KEYS}
             if missing := [key for key in _KEYS if not isinstance(stored[key], h5py.Dataset)]:
@@ -90,12 +96,13 @@ def _read(path: Path) -> tuple[Pairs, int]:
             tags = features(_by_rows(path, stored["YAll"], n), f"{path}, YAll")
             labels = label_matrix(_by_rows(path, stored["LAll"], n), f"{path}, LAll")
             images = _images(path, stored["images"], n)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, RuntimeError) as error:
+        reason = " ".join((getattr(error, "strerror", None) or str(error)).lower().split())
         raise DistillError(
             f"path: expected DCMH's FLICKR-25K.mat, an HDF5 file, got {path} ({reason}); check it"
         ) from error
-    return Pairs(images, labels, None, features={"text": tags}), tags.shape[1]
+    names = class_names(path.parent / "classes.txt", labels.shape[1])
+    return Pairs(images, labels, names, features={"text": tags}), tags.shape[1]
 
 
 def _common_size(path: Path, shapes: Sequence[tuple[int, ...]]) -> int:
@@ -112,7 +119,9 @@ def _common_size(path: Path, shapes: Sequence[tuple[int, ...]]) -> int:
 def _by_rows(path: Path, item: h5py.Dataset, n: int) -> NDArray[np.generic]:
     if len(item.shape) != 2:
         key = item.name.strip("/")
-        raise DistillError(f"{path}, {key}: expected two axes, one of {n}, got {item.shape}")
+        raise DistillError(
+            f"{path}, {key}: expected two axes, one of {n}, got {item.shape}; take another file"
+        )
     return np.moveaxis(item[()], _axis(path, item, n), 0)
 
 

@@ -3,7 +3,8 @@
 A folder of arrays, divided by `--protocol` or at random:
 
     image.npy, text.npy    (n, d) features
-    labels.npy             (n, n_labels), each 0 or 1, or (n), the number of the one class of each
+    labels.npy             (n, n_labels), each 0 or 1, or (n), the number of the one class of each,
+                           at least 0
     classes.txt            a name of a label a line, where there is one; numbers count its lines
                            from 0
 
@@ -20,7 +21,11 @@ setting.
 A .mat file (v5 or HDF5) with `image`, `text` and `labels` as above, or one that is divided, with
 `I_tr`, `T_tr`, `L_tr` for the database and `I_te`, `T_te`, `L_te` for the queries.
 
-Labels without names have numbers.
+classes.txt beside the file names the labels here too.
+
+MATLAB has no vectors. Labels (1, n) of n > 1 pairs are class numbers, and so are labels (n, 1) if
+there is one beyond 0 and 1; of (n, 1) with 0 and 1 alone, that column is the only label. Labels
+without names have numbers.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +35,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data import arrays
+from distill.data import arrays, matfile
 from distill.data.base import ImageTextDataset, Text
 from distill.data.images import NoImages
 from distill.data.pairs import Pairs, dataset_of
@@ -39,6 +44,7 @@ from distill.types import DistillError
 
 Triple = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]
 """Image features, text features and labels of some pairs."""
+_N_CLASSES = 2**31
 _PARTS = ("train", "semi", "test")
 
 
@@ -102,26 +108,33 @@ def _read_part(root: Path, part: str) -> Triple:
 def _read_file(path: Path) -> Pairs:
     def of_part(part: str) -> Triple:
         keys = {"image": f"I_{part}", "text": f"T_{part}", "labels": f"L_{part}"}
-        return _triple(lambda name: arrays.read_mat(path, keys[name]), f"{path}, {part}")
+        return _triple(lambda name: matfile.read_mat(path, keys[name]), f"{path}, {part}")
 
-    if "I_tr" in arrays.mat_variables(path):
-        return _pairs([of_part("tr"), of_part("te")], ["train", "query"], None)
-    return _pairs([_triple(lambda name: arrays.read_mat(path, name), str(path))], None, None)
+    if "I_tr" in matfile.mat_variables(path):
+        return _pairs([of_part("tr"), of_part("te")], ["train", "query"], path)
+    return _pairs([_triple(lambda name: matfile.read_mat(path, name), str(path))], None, path)
 
 
 def _triple(read: Callable[[str], Any], where: str) -> Triple:
     image, text = (arrays.features(read(name), f"{where}, {name}") for name in ("image", "text"))
     labels = np.asarray(read("labels"))
-    if labels.ndim == 2 and 1 in labels.shape:
-        labels = labels.ravel()  # MATLAB has no vectors: a column or a row of class numbers
+    if labels.ndim not in (1, 2):
+        raise DistillError(
+            f"{where}, labels: expected labels 0 or 1, (n, n_labels), or class numbers (n), got "
+            f"{labels.dtype} {labels.shape}; store them so"
+        )
+    if labels.shape == (1, len(image)) and len(image) > 1:
+        labels = labels[0]
     counts = {"image": image, "text": text, "labels": labels}
     arrays.check_counts({f"{where}, {name}": len(values) for name, values in counts.items()})
     return image, text, labels
 
 
-def _pairs(triples: Sequence[Triple], said: Sequence[str] | None, root: Path | None) -> Pairs:
-    """Join the parts; `root` may have names of the classes."""
+def _pairs(triples: Sequence[Triple], said: Sequence[str] | None, place: Path) -> Pairs:
+    """Join the parts; names of the classes may be in the folder, or beside the file, `place`."""
     image, text, labels = zip(*triples, strict=True)
+    if _are_classes(labels):
+        labels = tuple(part.ravel() for part in labels)
     for modality, parts in (("image", image), ("text", text), ("labels", labels)):
         shapes = {part.shape[1:] for part in parts}
         if len(shapes) > 1:
@@ -130,7 +143,7 @@ def _pairs(triples: Sequence[Triple], said: Sequence[str] | None, root: Path | N
                 f"{' and '.join(str(part.shape) for part in parts)}; take files that belong "
                 "together"
             )
-    matrix, names, named = _labels(np.concatenate(labels), root)
+    matrix, names, named = _labels(np.concatenate(labels), place)
     words = None
     if said is not None:
         words = [word for word, part in zip(said, image, strict=True) for _ in range(len(part))]
@@ -145,23 +158,30 @@ def _pairs(triples: Sequence[Triple], said: Sequence[str] | None, root: Path | N
     )
 
 
+def _are_classes(parts: Sequence[NDArray[Any]]) -> bool:
+    """Whether labels are columns, or vectors, of class numbers in all parts."""
+    if any(part.ndim == 2 and part.shape[1] != 1 for part in parts):
+        return False
+    return any(part.ndim == 1 or not np.isin(part, (0, 1)).all() for part in parts)
+
+
 def _labels(
-    labels: NDArray[Any], root: Path | None
+    labels: NDArray[Any], place: Path
 ) -> tuple[NDArray[np.bool_], Sequence[str] | None, bool]:
     """Labels (n, n_labels), their names if they have any, and whether those are words."""
-    where = f"{root}, labels" if root else "labels"
-    file = root / "classes.txt" if root else None
+    where = f"{place}, labels"
+    file = (place if place.is_dir() else place.parent) / "classes.txt"
     if labels.ndim != 1:
         matrix = arrays.label_matrix(labels, where)
-        return matrix, file and arrays.class_names(file, matrix.shape[1]), True
-    if labels.dtype.kind not in "fiub" or not np.isin(labels % 1, 0).all() or labels.min() < 0:
+        return matrix, arrays.class_names(file, matrix.shape[1]), True
+    if labels.dtype.kind not in "fiub" or not _whole(labels):
         raise DistillError(
-            f"{where}: expected labels 0 or 1, (n, n_labels), or class numbers (n) of at least 0, "
-            f"got {labels.dtype} {labels.shape} with others; correct them"
+            f"{where}: expected labels 0 or 1, (n, n_labels), or class numbers (n) of at least 0 "
+            f"and below {_N_CLASSES:,}, got {labels.dtype} {labels.shape} with others; correct them"
         )
     numbers = labels.astype(np.int64)
     found = np.unique(numbers)
-    names = file and arrays.class_names(file)
+    names = arrays.class_names(file)
     if names is None:
         return numbers[:, None] == found, arrays.numbered(found.tolist()), False
     if found[-1] >= len(names):
@@ -170,3 +190,10 @@ def _labels(
             f"from 0, got {found[-1]}; correct one"
         )
     return numbers[:, None] == np.arange(len(names)), names, True
+
+
+def _whole(numbers: NDArray[Any]) -> bool:
+    """Whether all can be class numbers."""
+    if not ((numbers >= 0) & (numbers < _N_CLASSES)).all():  # false of NaN too
+        return False
+    return bool((numbers.astype(np.int64) == numbers).all())

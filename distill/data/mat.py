@@ -6,8 +6,8 @@
     label.mat    `category` or `label`: (n, n_labels), each 0 or 1
     classes.txt  a name of a label a line, where there is one; without it labels have numbers
 
-.mat files are v5 or HDF5 (v7.3). Blanks that strings are padded with are dropped. A text may be
-empty.
+.mat files are v5 or HDF5 (v7.3). Blanks that strings are padded with are dropped, and blank lines
+that caption.txt ends with beyond the items. A text may be empty. A backslash in a path is a slash.
 """
 
 from pathlib import Path
@@ -17,11 +17,11 @@ from distill.data.arrays import (
     class_names,
     label_matrix,
     read_lines,
-    read_mat,
-    strings,
+    without_blank_end,
 )
 from distill.data.base import BadImages, ImageTextDataset, Text
 from distill.data.images import FileImages
+from distill.data.matfile import read_mat, strings
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.protocols import SplitRule
 from distill.types import DistillError
@@ -34,7 +34,8 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split: SplitRule) -> 
         DistillError: a file or a picture is not as it should be.
     """
     paths = strings(read_mat(root / "index.mat", "index"), f"{root / 'index.mat'}, index")
-    texts, texts_file = _texts(root)
+    paths = [path.replace("\\", "/") for path in paths]
+    texts, texts_file = _texts(root, len(paths))
     file = root / "label.mat"
     labels = label_matrix(read_mat(file, "category", "label"), str(file))
     check_counts({"index.mat": len(paths), texts_file: len(texts), "label.mat": len(labels)})
@@ -57,8 +58,8 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split: SplitRule) -> 
     )
 
 
-def _texts(root: Path) -> tuple[list[str], str]:
-    """The texts, and the name of their file."""
+def _texts(root: Path, n: int) -> tuple[list[str], str]:
+    """The texts of n pictures, and the name of their file."""
     found = [name for name in ("caption.mat", "caption.txt") if (root / name).is_file()]
     if len(found) != 1:
         raise DistillError(
@@ -68,4 +69,5 @@ def _texts(root: Path) -> tuple[list[str], str]:
     file = root / found[0]
     if found[0] == "caption.mat":
         return strings(read_mat(file, "caption"), f"{file}, caption"), found[0]
-    return [line.strip() for line in read_lines(file, "a text a line")], found[0]
+    lines = without_blank_end(read_lines(file, "a text a line"), n)
+    return [line.strip() for line in lines], found[0]

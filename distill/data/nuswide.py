@@ -14,15 +14,22 @@ items and equal counts by name. MITH's lists, in their own number of labels:
     all_labels.txt    its labels, each 0 or 1, between blanks or commas
     classes.txt       a name of a label a line, where there is one; without it labels have numbers
 
-The text is the tags with blanks between them; it may be empty, where other code puts a stand-in.
+The text is the tags with blanks between them; it may be empty, where other code puts a stand-in. A
+backslash in a path is a slash; blank lines at the end of a file, beyond the items, do not count.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.arrays import check_counts, class_names, label_matrix, read_lines
+from distill.data.arrays import (
+    check_counts,
+    class_names,
+    read_lines,
+    without_blank_end,
+)
 from distill.data.base import BadImages, ImageTextDataset, Text
 from distill.data.images import FileImages
 from distill.data.pairs import Pairs, dataset_of
@@ -100,10 +107,9 @@ def load(
 
 
 def _read_published(root: Path, classes: int | None) -> tuple[Pairs, str]:
-    paths = [
-        line.strip().replace("\\", "/") for line in read_lines(root / _IMAGES, "a path a line")
-    ]
-    tags = [line.split()[1:] for line in read_lines(root / _TAGS, "tags, a line an item")]
+    paths = _paths(root / _IMAGES)
+    tagged = without_blank_end(read_lines(root / _TAGS, "tags, a line an item"))
+    tags = [line.split()[1:] for line in tagged]
     if classes is None:
         names, fields = CONCEPTS, f"the {len(CONCEPTS)} usual concepts"
         columns = [_column(root, name) for name in names]
@@ -125,7 +131,8 @@ def _most_frequent(root: Path, classes: int) -> tuple[tuple[str, ...], NDArray[n
     )
     if not 1 <= classes <= len(concepts):
         raise DistillError(
-            f"classes: expected 1..{len(concepts)}, the concepts in {root / _LABELS}, got {classes}"
+            f"classes: expected 1..{len(concepts)}, the concepts in {root / _LABELS}, got "
+            f"{classes}; choose a number between"
         )
     columns = {name: _column(root, name) for name in concepts}
     check_counts({f"Labels_{name}.txt": len(column) for name, column in columns.items()})
@@ -136,7 +143,7 @@ def _most_frequent(root: Path, classes: int) -> tuple[tuple[str, ...], NDArray[n
 
 def _column(root: Path, concept: str) -> NDArray[np.bool_]:
     file = root / _LABELS / f"Labels_{concept}.txt"
-    entries = [line.strip() for line in read_lines(file, "0 or 1 a line")]
+    entries = [line.strip() for line in without_blank_end(read_lines(file, "0 or 1 a line"))]
     wrong = next((i for i, entry in enumerate(entries) if entry not in ("0", "1")), None)
     if wrong is not None:
         raise DistillError(
@@ -145,21 +152,32 @@ def _column(root: Path, concept: str) -> NDArray[np.bool_]:
     return np.array([entry == "1" for entry in entries], bool)
 
 
+def _paths(file: Path) -> list[str]:
+    lines = without_blank_end(read_lines(file, "a path a line"))
+    return [line.strip().replace("\\", "/") for line in lines]
+
+
 def _read_lists(root: Path) -> Pairs:
-    paths, tags, lines = (
-        [line.strip() for line in read_lines(root / name, "a line an item")] for name in _LISTS
-    )
+    paths = _paths(root / _LISTS[0])
+    tags = without_blank_end(read_lines(root / _LISTS[1], "tags, a line an item"), len(paths))
+    lines = without_blank_end(read_lines(root / _LISTS[2], "labels, a line an item"))
     check_counts({_LISTS[0]: len(paths), _LISTS[1]: len(tags), _LISTS[2]: len(lines)})
-    try:
-        rows = [[int(entry) for entry in line.replace(",", " ").split()] for line in lines]
-        labels = label_matrix(np.array(rows), str(root / _LISTS[2]))
-    except ValueError as error:
-        if isinstance(error, DistillError):
-            raise
-        raise DistillError(
-            f"{root / _LISTS[2]}: expected equally many labels 0 or 1 in each line, got {error}; "
-            "correct it"
-        ) from error
+    labels = _rows(root / _LISTS[2], lines)
     texts = [" ".join(" ".join(line.split(",")).split()) for line in tags]
     names = class_names(root / "classes.txt", labels.shape[1])
     return Pairs(FileImages(root, tuple(paths)), labels, names, texts)
+
+
+def _rows(file: Path, lines: Sequence[str]) -> NDArray[np.bool_]:
+    """Labels of all lines, equally many in each."""
+    rows = [line.replace(",", " ").split() for line in lines]
+    width = max(1, len(rows[0])) if rows else 1
+    for number, row in enumerate(rows, 1):
+        wrong = next((entry for entry in row if entry not in ("0", "1")), None)
+        if wrong is not None or len(row) != width:
+            got = f"{len(row)}" if wrong is None else f"{wrong[:40]!r}"
+            raise DistillError(
+                f"{file}, line {number}: expected {width} labels 0 or 1, as many as in line 1, got "
+                f"{got}; correct it"
+            )
+    return np.array([[entry == "1" for entry in row] for row in rows], bool).reshape(-1, width)

@@ -24,7 +24,7 @@ from distill.data.base import (
 from distill.data.embedded import load_embedded
 from distill.data.images import FileImages
 from distill.data.splits import SplitProtocol, describe
-from distill.data.text import clean
+from distill.data.text import clean, is_unicode
 from distill.types import DistillError
 
 FULL = SplitProtocol(queries=400, validation=0.1)
@@ -121,6 +121,9 @@ def _clipart(entry: Any, where: str) -> Clipart:
             f"{where}: expected image, title, desc and a list of tags, got {entry!r:.80}; "
             "build the folder anew"
         ) from error
-    if not all(isinstance(value, str) for value in (image, title, description, *tags)):
-        raise DistillError(f"{where}: expected strings, got {entry!r:.80}; build the folder anew")
+    values = (image, title, description, *tags)
+    if not all(isinstance(value, str) and is_unicode(value) for value in values):
+        raise DistillError(
+            f"{where}: expected strings of Unicode text, got {entry!r:.80}; build the folder anew"
+        )
     return Clipart(image, title, description, tags)

@@ -74,6 +74,13 @@ def dataset_of(
         readable = readable_rows(images, bad_images, where=where)
         rows, images = rows[readable], _chosen(images, np.array(readable, np.int64))
     splits, origin = _divided(pairs, rows, split)
+    named = pairs.named and pairs.label_names is not None
+    if not named:
+        _log.warning(
+            "%s: labels have only numbers for names, so that label prompts carry no meaning; take "
+            "--soda.prompt multihot, or name the labels in a classes.txt beside the data",
+            where,
+        )
     without = f" ({left_out:,} without a label left out)" if left_out else ""
     return assemble(
         name,
@@ -83,7 +90,7 @@ def dataset_of(
         text=text,
         protocol=f"{name}, {len(rows)} items{without}: {describe(splits)}, {origin}; {fields}",
         features={modality: values[rows] for modality, values in pairs.features.items()},
-        named=pairs.named and pairs.label_names is not None,
+        named=named,
     )
 
 

@@ -133,5 +133,7 @@ def split_rule(protocol: str | None, seed: int | None) -> SplitRule:
         )
     published = PROTOCOLS[protocol]
     if seed is not None and seed >= 2**32:
-        raise DistillError(f"split_seed: expected below 2**32 for a protocol, got {seed}")
+        raise DistillError(
+            f"split_seed: expected below 2**32 for a protocol, got {seed}; choose a smaller one"
+        )
     return published if seed is None else dataclasses.replace(published, seed=seed)

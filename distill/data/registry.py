@@ -151,7 +151,9 @@ def _check_places(name: str, source: _Source, given: Mapping[str, object]) -> No
 
 def _check_count(key: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise DistillError(f"{key}: expected an integer of at least 0, got {value!r}")
+        raise DistillError(
+            f"{key}: expected an integer of at least 0, got {value!r}; give such a number, or none"
+        )
 
 
 def _check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:

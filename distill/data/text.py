@@ -91,4 +91,8 @@ def is_unicode(text: str) -> bool:
     >>> is_unicode("caf\xe9"), is_unicode("caf\udce9")
     (True, False)
     """
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

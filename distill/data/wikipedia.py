@@ -16,9 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.arrays import check_counts, features, read_lines, read_mat
+from distill.data.arrays import check_counts, features, read_lines, without_blank_end
 from distill.data.base import ImageTextDataset, Text
 from distill.data.images import NoImages
+from distill.data.matfile import read_mat
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.splits import SplitProtocol
 from distill.types import DistillError
@@ -90,7 +91,8 @@ def _read(root: Path, variable: str) -> Pairs:
 def _read_list(file: Path) -> tuple[list[str], list[int]]:
     """Name of each picture, and number of its class."""
     pictures, classes = [], []
-    for number, line in enumerate(read_lines(file, "article, picture and class a line"), 1):
+    lines = without_blank_end(read_lines(file, "article, picture and class a line"))
+    for number, line in enumerate(lines, 1):
         _, picture, name = [*line.split("\t"), "", ""][:3]
         if not (name.strip().isdecimal() and 1 <= int(name) <= len(CLASSES)):
             raise DistillError(

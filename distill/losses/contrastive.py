@@ -32,7 +32,8 @@ def supervised_contrast(
 
     -mean_i 1/sum_j S_ij  sum_j S_ij log softmax_j( cos(a_i, b_j) / t )
 
-    After Khosla et al. (NeurIPS 2020). A row without a similar item adds 0.
+    After Khosla et al. (NeurIPS 2020), who leave an item out of its own sums: here j runs over
+    every b_j, as in the pairwise likelihood. A row without a similar item adds 0.
 
     Args:
         a: (n, n_bits) continuous codes.

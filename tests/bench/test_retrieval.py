@@ -9,7 +9,7 @@ import pytest
 
 from bench import readme, retrieval, retrieval_tables
 from distill import data
-from distill.config import load_config
+from distill.config import TrainConfig, load_config
 from distill.evaluation import evaluate
 
 
@@ -26,13 +26,14 @@ def test_the_table_says_how_many_texts_give_a_label_away(
         n_bits=8,
         protocol="written by an older version",
     )
-    run = SimpleNamespace(metrics=scores.to_json, records=list)
+    run = SimpleNamespace(metrics=scores.to_json, records=list, config=TrainConfig())
     monkeypatch.setattr(retrieval, "finish", lambda *_: None)
     monkeypatch.setattr(retrieval.checkpoint, "load_run", lambda _: run)
     monkeypatch.setattr(retrieval, "ROWS", retrieval.ROWS[:1])
     monkeypatch.setattr(retrieval, "ABLATIONS", retrieval.ABLATIONS[:1])
     out = tmp_path / "retrieval.json"
-    retrieval.main(["--data", "emoji", "--bits", "8", "--seeds", "0", "1", "--out", str(out)])
+    lengths = ["--bits", "8", "--ablation-bits", "8"]
+    retrieval.main(["--data", "emoji", *lengths, "--seeds", "0", "1", "--out", str(out)])
     share = "6.1 % of the texts contain one of their labels"
     record = json.loads(out.read_text())
     assert f"fixed, {share}." in readme.retrieval(record)
@@ -54,7 +55,8 @@ def record(differences: dict[str, list[float]]) -> dict:
     maps = lambda value: dict.fromkeys(retrieval_tables.DIRECTIONS, value)  # noqa: E731
     names = {"whole": [0.0] * 3, **differences}
     return {
-        "bits": [16, 32],
+        "bits": [16, 32, 64],
+        "ablation_bits": [16, 32],
         "seeds": [0, 1, 2],
         "ablations": list(differences),
         "results": [

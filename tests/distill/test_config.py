@@ -18,6 +18,7 @@ from distill.config import (
     config_to_toml,
     differing_keys,
     load_config,
+    unstated_keys,
 )
 
 
@@ -96,10 +97,30 @@ def test_an_integer_is_a_float_where_one_is_wanted() -> None:
     assert isinstance(value, float)
 
 
+def test_what_a_file_does_not_state_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(config_to_toml(TrainConfig()))
+    assert unstated_keys(file) == []
+    lines = file.read_text().splitlines()
+    older = [line for line in lines if not line.startswith(("contrast =", "warmup =", "dim ="))]
+    file.write_text("\n".join(older))
+    # The table of a method that was not trained says nothing of the run.
+    expected = ["optim.warmup", "soda.teacher.contrast", "soda.student.contrast"]
+    assert unstated_keys(file) == expected
+
+
 def test_differing_keys_ignores_places() -> None:
     one, data = TrainConfig(run=Path("a")), DataConfig(root=Path("c"))
     other = TrainConfig(run=Path("b"), seed=1, head=HeadConfig(hidden=3), data=data)
     assert differing_keys(one, other) == ["seed", "head.hidden", "data.root"]
+
+
+def test_differing_keys_ignores_what_changes_no_result() -> None:
+    one = TrainConfig()
+    other = TrainConfig(device="cuda", optim=OptimConfig(checkpoint_every=9, validate_every=9))
+    assert differing_keys(one, other) == []
+    patient = TrainConfig(optim=OptimConfig(patience=2))
+    assert differing_keys(patient, other) == ["optim.validate_every", "optim.patience"]
 
 
 def test_differing_keys_ignores_the_tables_of_other_methods() -> None:

@@ -59,6 +59,7 @@ def run(config: TrainConfig) -> Path:
 def test_a_run_learns_and_is_reported(run: Path, tmp_path: Path) -> None:
     scores = Evaluation.from_json(checkpoint.load_run(run).metrics())
     assert scores.directions["image_to_text"].map > 2 * scores.chance
+    assert scores.backbone == "image features as given; text features as given"
     page = write_report(run, tmp_path / "report.html").read_text()
     assert "MAP" in page
     evaluate.main([str(run), "--compare", str(tmp_path / "page.html")])
@@ -84,6 +85,27 @@ def test_nothing_new_can_be_encoded(
             encode.main(options)
         assert "came as features" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_what_went_through_an_encoder_is_named(config: TrainConfig) -> None:
+    tower = "tiny, RANDOM weights, frozen"
+    words = dataclasses.replace(config, soda=SodaConfig())
+    both = "image features as given; text features as given"
+    assert train.backbone(words, {"image", "text"}) == f"{both}; label through {tower}"
+    one = train.backbone(words, {"text"})
+    assert one == f"text features as given; image and label through {tower}"
+    assert train.backbone(words) == tower
+
+
+def test_too_few_items_are_one_sentence(config: TrainConfig, arrays: Path, tmp_path: Path) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for file in arrays.glob("*.npy"):
+        np.save(few / file.name, np.load(file)[:3])  # a query, one to validate, one to train on
+    tiny = dataclasses.replace(
+        config, run=tmp_path / "run", data=DataConfig(name="features", root=few)
+    )
+    assert (train.train(tiny) / "metrics.json").is_file()
 
 
 def test_images_alone_and_towers_need_pictures(config: TrainConfig, tmp_path: Path) -> None:

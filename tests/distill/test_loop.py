@@ -191,3 +191,10 @@ def test_a_batch_that_is_too_small_for_a_stage_is_left_out() -> None:
     records, _ = run(trained)
     assert len(trained.stages[0].rows) == 8 * 4  # of 10 rows in batches of 4
     assert records[0]["samples_per_second"] == pytest.approx(8 / records[0]["seconds"])
+
+
+def test_a_stage_without_a_whole_batch_is_one_sentence() -> None:
+    which = method()
+    which.stages[0].least = 11
+    with pytest.raises(DistillError, match="items: expected at least 11 to train on, got 10; add"):
+        run(which)

@@ -50,6 +50,16 @@ def test_another_configuration_is_refused_by_its_keys(config: TrainConfig) -> No
     assert checkpoint.load_run(config.run_folder).config == config
 
 
+def test_a_run_of_an_older_version_is_not_gone_on_with(config: TrainConfig) -> None:
+    run = run_folder.start_run(config)
+    file = run.path / "config.toml"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(line for line in lines if not line.startswith("contrast =")))
+    message = r"resume: expected a run of this version, .* name soda\.teacher\.contrast, "
+    with pytest.raises(DistillError, match=message):
+        run_folder.start_run(config, resume=True)
+
+
 class KilledError(Exception):
     pass
 

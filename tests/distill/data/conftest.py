@@ -88,16 +88,21 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 def _as_matlab(file: h5py.File, name: str, value: Any) -> h5py.Dataset:
-    """Store a variable as MATLAB v7.3 does: axes in reverse, strings as numbers, cells by link."""
+    """Store a variable as MATLAB v7.3 does: axes in reverse, strings as UTF-16, cells by link."""
     if isinstance(value, str):
-        codes = np.array([[ord(c)] for c in value] or [0, 0], np.uint16)
+        units = np.frombuffer(value.encode("utf-16-le", "surrogatepass"), "<u2")
+        codes = units[:, None] if value else np.zeros(2, np.uint16)
         item = file.create_dataset(name, data=codes)
         item.attrs["MATLAB_class"] = np.bytes_("char")
         if not value:
             item.attrs["MATLAB_empty"] = np.uint8(1)
-    elif isinstance(value, list):
-        cells = [_as_matlab(file, f"#refs#/{name}{i}", v).ref for i, v in enumerate(value)]
-        item = file.create_dataset(name, data=np.array([cells], h5py.ref_dtype))
+    elif isinstance(value, list) or value.dtype == object:
+        cells = np.array(value, object).T if isinstance(value, np.ndarray) else [value]
+        links = [
+            [_as_matlab(file, f"#refs#/{name}{k}-{i}", v).ref for i, v in enumerate(row)]
+            for k, row in enumerate(cells)
+        ]
+        item = file.create_dataset(name, data=np.array(links, h5py.ref_dtype))
         item.attrs["MATLAB_class"] = np.bytes_("cell")
     else:
         item = file.create_dataset(name, data=np.asarray(value).T)

@@ -31,7 +31,11 @@ def content(part: str) -> dict[str, dict[str, Any]]:
     captions = [{"id": i, "image_id": i, "caption": f" A dog, {i}.\n"} for i in ids if i != 9]
     captions.append({"id": 99, "image_id": ids[1], "caption": "Another."})
     return {
-        "instances": {"images": images, "annotations": boxes, "categories": CATEGORIES},
+        "instances": {
+            "images": images,
+            "annotations": boxes,
+            "categories": [dict(c) for c in CATEGORIES],
+        },
         "captions": {"images": images, "annotations": captions},
     }
 
@@ -78,9 +82,21 @@ def test_pictures_of_all_parts(make_coco: Make, picture):
 
 
 def test_one_part_is_enough(make_coco: Make):
-    root = make_coco(lambda _: None, "train2017")
-    (root / "annotations" / "instances_test.json").write_text("{}")  # has no captions
-    assert len(load("coco", root=root)) == 5
+    assert len(load("coco", root=make_coco(lambda _: None, "train2017"))) == 5
+
+
+@pytest.mark.parametrize(("kind", "other"), [("captions", "instances"), ("instances", "captions")])
+def test_half_a_part(make_coco: Make, kind: str, other: str):
+    root = make_coco()
+    (root / "annotations" / f"{kind}_val2017.json").unlink()
+    message = rf"expected {kind}_val2017\.json beside {other}_val2017\.json in .*, got none; add "
+    with pytest.raises(DistillError, match=message):
+        load("coco", root=root)
+
+
+def set_in(kind: str, table: str, **values: object) -> Callable[[dict[str, Any]], object]:
+    """A change of the first entry of a table."""
+    return lambda files: files[kind][table][0].update(values)
 
 
 def test_a_published_split(make_coco: Make, small_protocol):
@@ -105,20 +121,54 @@ def test_the_same_picture_twice(make_coco: Make):
     [
         (
             lambda f: f["instances"].pop("categories"),
-            r"instances_train2017\.json: expected images, categories .*KeyError",
+            r'instances_train2017\.json: expected a list "categories", .*, got nothing; take',
         ),
-        (lambda f: f["instances"]["images"][0].pop("file_name"), r"KeyError\('file_name'\)"),
-        (lambda f: f["instances"].update(images=3), r"images, .* got TypeError"),
-        (lambda f: f["instances"]["annotations"][0].update(category_id=1), r"KeyError\(1\)"),
+        (
+            lambda f: f["instances"]["images"][0].pop("file_name"),
+            r'a string .* as "file_name" in entry 0 of "images", .*, got nothing; take',
+        ),
+        (
+            lambda f: f["instances"].update(images=3),
+            r'expected a list "images", .*, got another value',
+        ),
+        (
+            lambda f: f["instances"]["annotations"][0].update(category_id=1),
+            "annotations of its own categories, got one of id 1;",
+        ),
         (
             lambda f: f["instances"]["annotations"][0].update(image_id=77),
             r"expected annotations of its own pictures, got one of id 77; take another file",
         ),
         (
             lambda f: f["captions"]["annotations"][0].update(caption=3),
-            r"captions_train2017\.json: expected annotations with captions as in .*AttributeError",
+            r'captions_train2017\.json: expected a string .* as "caption" in entry 0 .*, got 3;',
         ),
-        (lambda f: f.update(captions=[]), r"expected annotations with captions .*TypeError"),
+        (lambda f: f.update(captions=[]), r'expected a list "annotations", .*, got nothing'),
+        (set_in("captions", "annotations", caption=None), '"caption" in entry 0 of .*got nothing'),
+        (
+            set_in("captions", "annotations", caption="\ud83d"),
+            r'expected a string of Unicode text as "caption" in entry 0 .*, got "\\ud83d"; take',
+        ),
+        (set_in("instances", "categories", name=7), 'a string .* as "name" in entry 0 .*, got 7; '),
+        (set_in("instances", "images", id="5"), 'a whole number as "id" in entry 0 .*, got "5"; '),
+        (
+            set_in("instances", "images", id=None),
+            'a whole number as "id" in entry 0 .* got nothing',
+        ),
+        (set_in("instances", "images", id=55), "annotations of its own pictures, got one of id 5;"),
+        (set_in("instances", "images", id=2), "each picture once, got id 2 again; take"),
+        (
+            lambda f: [entry.update(image_id=77) for entry in f["captions"]["annotations"]],
+            r"expected captions of the pictures in instances_train2017\.json, got 1, none of them",
+        ),
+        (
+            lambda f: f["captions"].update(annotations=[]),
+            r"expected captions of the pictures in instances_train2017\.json, got 0, none of them",
+        ),
+        (
+            lambda f: f["instances"].update(images=[], annotations=[]),
+            "images: expected at least one picture in the annotations of .*, got none; take",
+        ),
         (lambda f: f["instances"].update(annotations=[]), "at least one item with a label"),
     ],
 )
@@ -136,5 +186,5 @@ def test_missing_files(make_coco: Make, tmp_path: Path):
     with pytest.raises(DistillError, match=r"expected 8 complete images .* 1 that cannot be read"):
         load("coco", root=root)
     (root / "annotations" / "instances_train2017.json").write_text("{")
-    with pytest.raises(DistillError, match=r"instances_train2017\.json: expected JSON as in MS-CO"):
+    with pytest.raises(DistillError, match=r"instances_train2017\.json: expected JSON, as in MS-C"):
         load("coco", root=root)

@@ -140,9 +140,30 @@ def test_wrong_parts_are_named(make_file: Make, arrays: dict, message: str):
     assert "\n" not in str(caught.value)
 
 
+def test_names_beside_the_file(make_file: Make, caplog):
+    path = make_file()
+    load("dcmh", path=path)
+    assert caplog.text.count("labels have only numbers for names") == 1
+    assert "--soda.prompt multihot, or name the labels in a classes.txt" in caplog.text
+    caplog.clear()
+    (path.parent / "classes.txt").write_text("sea\nsky\ndog\ncar\n")
+    dataset = load("dcmh", path=path)
+    assert not caplog.text
+    assert dataset.label_names == ("dog", "sea", "sky")
+    assert [dataset.labels_of(i) for i in (0, 1, 5)] == [("sky",), ("sea",), ("dog", "sea")]
+    (path.parent / "classes.txt").write_text("sea\n")
+    with pytest.raises(DistillError, match=r"classes\.txt: expected 4 different names"):
+        load("dcmh", path=path)
+
+
 def test_no_such_file(tmp_path: Path):
     with pytest.raises(DistillError, match=r"path: expected DCMH's FLICKR-25K\.mat, an HDF5 file"):
         load("dcmh", path=tmp_path / "x.mat")
     (tmp_path / "x.mat").write_bytes(b"no")
     with pytest.raises(DistillError, match=r"path: expected DCMH's .* got .*x\.mat \("):
         load("dcmh", path=tmp_path / "x.mat")
+    for path, reason in ((tmp_path, "is a directory"), (tmp_path / "y.mat", "no such file")):
+        with pytest.raises(DistillError, match=rf"got .* \({reason}.*\); check it") as caught:
+            load("dcmh", path=path)
+        assert "\n" not in str(caught.value)
+        assert "errno" not in str(caught.value)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 
 from distill.data import load
 from distill.types import DistillError
@@ -83,6 +84,58 @@ def test_numbers_of_classes(make_arrays: Make):
 def test_a_column_is_of_class_numbers(make_arrays: Make):
     dataset = load("features", root=make_arrays(**whole(labels=CLASSES[:, None])))
     assert dataset.label_names == ("label 03", "label 10")
+
+
+@pytest.mark.parametrize("kind", ["v5", "v7.3"])
+def test_vectors_of_matlab(tmp_path: Path, save_matlab, kind: str):
+    save = save_matlab if kind == "v7.3" else lambda path, **arrays: scipy.io.savemat(path, arrays)
+    for labels in (CLASSES[:, None], CLASSES[None]):
+        save(tmp_path / "a.mat", **whole(labels=labels))
+        dataset = load("features", path=tmp_path / "a.mat")
+        assert dataset.label_names == ("label 03", "label 10")
+    save(tmp_path / "a.mat", **whole(labels=CLASSES[None] == 3))
+    assert load("features", path=tmp_path / "a.mat").label_names == ("label 0", "label 1")
+    (tmp_path / "classes.txt").write_text("sea\nsky\n")
+    assert load("features", path=tmp_path / "a.mat").labels_of(0) == ("sky",)
+
+
+def test_a_column_of_0_and_1_is_one_label(make_arrays: Make):
+    dataset = load("features", root=make_arrays(**whole(labels=LABELS[:, :1])))
+    assert len(dataset) == N // 2
+    assert dataset.labels.tolist() == [[1]] * (N // 2)
+
+
+def last_query(labels: np.ndarray) -> dict:
+    """A divided folder with one test pair, whose labels are those of the last rows."""
+    rows = {"train": slice(0, 9), "semi": slice(9, 11), "test": slice(11, 12)}
+    arrays = {}
+    for part, there in rows.items():
+        arrays |= {f"img_{part}": IMAGE[there], f"texts_{part}": TEXT[there]}
+        arrays |= {f"labels_{part}_{kind}": labels[there] for kind in ("img", "txt")}
+    return arrays
+
+
+def test_one_test_pair(make_arrays: Make):
+    dataset = load("features", root=make_arrays(**last_query(LABELS)))
+    check_features(dataset)
+    assert dataset.labels.tolist() == LABELS.tolist()
+    assert dataset.splits["query"].tolist() == [11]
+
+
+def test_one_test_pair_of_class_numbers(make_arrays: Make):
+    # The class of the test pair, 1, could be a label of its own: the other parts say that it is no.
+    numbers = np.array([5, 1] * (N // 2))[:, None]
+    dataset = load("features", root=make_arrays(**last_query(numbers)))
+    assert dataset.label_names == ("label 1", "label 5")
+    assert dataset.labels_of(11) == ("label 1",)
+
+
+def test_sparse_arrays_of_a_mat_file(tmp_path: Path):
+    sparse = {name: scipy.sparse.csc_matrix(array * 1.0) for name, array in whole().items()}
+    scipy.io.savemat(tmp_path / "a.mat", sparse)
+    dataset = load("features", path=tmp_path / "a.mat")
+    check_features(dataset)
+    assert dataset.labels.tolist() == LABELS.tolist()
 
 
 def test_names_of_columns(make_arrays: Make):
@@ -171,7 +224,13 @@ def test_items_without_a_label_are_left_out(make_arrays: Make):
         (whole(labels=CLASSES / 2), "expected labels 0 or 1, .*, or class numbers .* got float64"),
         (whole(labels=-CLASSES), "class numbers .* of at least 0"),
         (whole(labels=CLASSES * np.nan), "class numbers .* of at least 0"),
-        (whole(labels=CLASSES.astype(str)), "class numbers .* of at least 0, got <U"),
+        (whole(labels=CLASSES.astype(str)), "class numbers .* of at least 0 .* got <U"),
+        (whole(labels=CLASSES[:, None].astype(str)), "class numbers .* of at least 0 .* got <U"),
+        (whole(labels=CLASSES * np.inf), "class numbers .* of at least 0 and below 2,147,483,648"),
+        (whole(labels=CLASSES * 1e300), "class numbers .*, got float64 .* with others; correct"),
+        (whole(labels=CLASSES[:, None] * np.inf), "class numbers .*, got float64 .* with others"),
+        (whole(labels=np.array(3)), r"labels: expected labels 0 or 1, .*, got int64 \(\); store"),
+        (whole(labels=LABELS[None]), r"labels: expected labels 0 or 1, .*, got float64 \(1, 12, 3"),
         (whole(labels=LABELS * 0), "at least one item with a label"),
         (whole(image=IMAGE * np.inf), "image: expected finite numbers, got NaN or infinity in row"),
         (divided(img_test=IMAGE[8:, :2]), r"image: expected equally many columns in all parts, go"),

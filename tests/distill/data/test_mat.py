@@ -102,6 +102,33 @@ def test_absolute_paths(make_triple: Make, tmp_path: Path):
     assert load("mat", root=root).image(3).size == (24, 24)
 
 
+def test_paths_with_backslashes(make_triple: Make):
+    dataset = load("mat", root=make_triple(index={"index": [p.replace("/", "\\") for p in PATHS]}))
+    assert [dataset.image_name(i) for i in range(N)] == PATHS
+
+
+def test_blank_lines_after_the_texts(make_triple: Make):
+    root = make_triple(caption=None)
+    file = root / "caption.txt"
+    texts = [*TEXTS[:-1], ""]  # the last text is empty, and stays
+    file.write_text("\n".join(texts) + "\n\n \n")
+    assert list(load("mat", root=root).texts) == texts
+    file.write_text("\n".join([*TEXTS, "one more"]) + "\n\n")
+    message = r"caption\.txt: expected 10 rows, as in index\.mat, got 11"
+    with pytest.raises(DistillError, match=message):
+        load("mat", root=root)
+
+
+def test_texts_that_are_no_unicode(make_triple: Make, save_matlab):
+    root = make_triple()
+    save_matlab(root / "caption.mat", caption=[*TEXTS[:-1], "\ud83d"])
+    message = r"caption\.mat, caption: expected Unicode text, got .* in row 9; correct it"
+    with pytest.raises(DistillError, match=message):
+        load("mat", root=root)
+    save_matlab(root / "caption.mat", caption=[*TEXTS[:-1], "\U0001f436"])
+    assert load("mat", root=root).texts[-1] == "\U0001f436"
+
+
 def test_a_published_split(make_triple: Make, small_protocol):
     name = small_protocol(N, "permutation", seed=1814)
     dataset = load("mat", root=make_triple(), protocol=name)
@@ -136,6 +163,10 @@ def test_a_missing_picture(make_triple: Make, small_protocol, caplog):
         ({"index": {"index": ["a", " "]}}, r"caption\.mat: expected 2 rows, as in index\.mat, got"),
         ({"index": {"index": [*PATHS[1:], " "]}}, r"expected a path in every row, .* in row 9"),
         ({"label": {"label": LABELS[1:]}}, r"label\.mat: expected 10 rows, .*, got 9; take files"),
+        (
+            {"label": {"label": LABELS + np.inf}},
+            r"label\.mat: expected labels 0 or 1, got inf in",
+        ),
         ({"label": {"label": LABELS * 3}}, r"label\.mat: expected labels 0 or 1, got 3\.0 in row"),
         ({"label": {"label": LABELS * 0}}, r"labels: expected at least one item with a label in"),
     ],

@@ -80,7 +80,7 @@ def test_the_most_frequent_concepts(make_published: Make):
         *("beach", "book", "sky", "water", "zebra"),
     )
     for wrong in (0, 24):
-        with pytest.raises(DistillError, match=rf"classes: expected 1\.\.23, .*, got {wrong}"):
+        with pytest.raises(DistillError, match=rf"classes: expected 1\.\.23, .*, got {wrong}; ch"):
             load("nuswide", root=root, classes=wrong)
 
 
@@ -165,12 +165,36 @@ def test_lists(make_lists: Make):
     ("lists", "message"),
     [
         ({"tags": ["a"]}, r"all_tags\.txt: expected 6 rows, as in all_imgs\.txt, got 1; take"),
-        ({"labels": ["1 0"] * 5 + ["1"]}, r"all_labels\.txt: expected equally many labels 0 or 1"),
-        ({"labels": ["1 x"] * 6}, r"expected equally many labels 0 or 1 .*'x'; correct it"),
-        ({"labels": ["1 2"] * 6}, r"all_labels\.txt: expected labels 0 or 1, got 2 in row 0"),
+        (
+            {"labels": ["1 0"] * 5 + ["1"]},
+            r"all_labels\.txt, line 6: expected 2 labels 0 or 1, .*, got 1",
+        ),
+        ({"labels": ["1 x"] * 6}, r"line 1: expected 2 labels 0 or 1, .*, got 'x'; correct it"),
+        ({"labels": ["1 2"] * 6}, r"line 1: expected 2 labels 0 or 1, .*, got '2'; correct it"),
     ],
 )
 def test_wrong_lists_are_named(make_lists: Make, lists: dict, message: str):
     with pytest.raises(DistillError, match=message) as caught:
         load("nuswide", root=make_lists(**lists))
     assert "\n" not in str(caught.value)
+
+
+def test_lists_with_backslashes_and_blank_lines_at_the_end(make_lists: Make):
+    names = [f"..\\lists\\{i}.png" for i in range(6)]
+    root = make_lists(
+        imgs=[*names, ""],
+        tags=["a", "b", "c", "d", "e", "", "", ""],
+        labels=["1 0", "0 1", "1 1", "1 0", "1 0", "0 1", " "],
+    )
+    dataset = load("nuswide", root=root)
+    assert dataset.texts == ("a", "b", "c", "d", "e", "")
+    assert dataset.image_name(5) == "../lists/5.png"
+
+
+def test_blank_lines_at_the_end_of_published_files(make_published: Make):
+    root = make_published()
+    expected = load("nuswide", root=root).fingerprint
+    for name in ("ImageList/Imagelist.txt", "NUS_WID_Tags/All_Tags.txt", SKY):
+        with (root / name).open("a") as file:
+            file.write("\n\n")
+    assert load("nuswide", root=root).fingerprint == expected

@@ -87,8 +87,12 @@ def test_no_such_folder(tmp_path: Path):
         ("[7]", r"item 1: expected image, title, desc and a list of tags, got 7; build"),
         ('[{"image": "a"}]', r"item 1: expected image, title, desc and a list of tags, got {"),
         (
+            r'[{"image": "a", "title": "", "desc": "", "tags": ["\ud83d"]}]',
+            r"item 1: expected strings of Unicode text, got {",
+        ),
+        (
             '[{"image": "a", "title": null, "desc": "", "tags": ["b"]}]',
-            r"item 1: expected strings, got {",
+            r"item 1: expected strings of Unicode text, got {",
         ),
         (
             '[{"image": "a", "title": "", "desc": "", "tags": [["b"]]}]',

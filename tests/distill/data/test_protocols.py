@@ -89,7 +89,11 @@ def test_without_a_protocol_the_split_is_drawn():
     [
         ("mirflickr-dcmhh", None, r'protocol: expected one of .*, got "mir.*did you mean mirfl'),
         ("xyz", None, r'protocol: expected one of .*, got "xyz"; name one of these'),
-        ("coco-mith", 2**32, r"split_seed: expected below 2\*\*32 for a protocol, got 4294967296"),
+        (
+            "coco-mith",
+            2**32,
+            r"split_seed: expected below 2\*\*32 for a protocol, got 4294967296; c",
+        ),
     ],
 )
 def test_wrong_settings(name: str, seed: int | None, message: str):

@@ -28,7 +28,7 @@ from distill.types import DistillError
         ("openclipart", {"path": Path("x")}, r"path: expected none for data openclipart, got x"),
         ("emoji", {"text": "none"}, r"text: expected full or scrubbed, got 'none'"),
         ("emoji", {"bad_images": None}, r"bad_images: expected refuse or skip, got None"),
-        ("emoji", {"split_seed": -1}, r"split_seed: expected an integer of at least 0, got -1"),
+        ("emoji", {"split_seed": -1}, r"split_seed: expected an integer of at least 0, got -1; g"),
         ("emoji", {"split_seed": 1.5}, r"split_seed: expected an integer of at least 0, got 1\.5"),
         (
             "cifar10-subset",
