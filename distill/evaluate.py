@@ -21,7 +21,7 @@ from distill.metrics.scores import Table
 from distill.report import Entry, check_out, write_comparison, write_report
 from distill.report.compared import overview
 from distill.report.comparison import SPREAD
-from distill.report.groups import grouped
+from distill.report.groups import check_distinct, grouped
 from distill.train import backbone, load_dataset
 from distill.types import DistillError
 
@@ -81,8 +81,9 @@ def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:
     """
     datasets: dict[DataConfig, ImageTextDataset] = {}
     opened = []
-    for path in paths:
-        run = load_run(path)
+    runs = [load_run(path) for path in paths]
+    check_distinct(runs)
+    for run in runs:
         if run.config.data not in datasets:
             datasets[run.config.data] = load_dataset(run.config)
         dataset = datasets[run.config.data]
@@ -108,7 +109,7 @@ def _evaluate(run: Run, dataset: ImageTextDataset) -> Evaluation:
         n_bits=config.bits,
         protocol=dataset.protocol,
         method=config.method,
-        backbone=backbone(config),
+        backbone=backbone(config, dataset.features),
         seed=config.seed,
     )
     save_metrics(run, evaluation.to_json())

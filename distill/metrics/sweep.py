@@ -1,7 +1,7 @@
 """Every metric of every direction from one pass over the pairs of queries and items."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 import hamming
 from distill.metrics.arguments import (
     as_host,
+    check_choice,
     check_codes,
     check_count,
     check_labels,
@@ -69,7 +70,7 @@ def sweep(
         query_labels: (n_queries, n_labels) of 0 and 1.
         db_labels: (n_codes, n_labels) of 0 and 1.
         n_bits: Code length.
-        cuts: Cut-offs of average precision, as (what is counted, k).
+        cuts: Cut-offs of average precision, as (what is counted, k), k at least 1.
         depths: Numbers of ranks at which precision is taken, each in 1..n_codes.
         radius: Of `lookup`.
 
@@ -81,6 +82,7 @@ def sweep(
     for query_codes, db_codes in codes.values():
         check_width(n_bits, query_codes)
         check_labels(queries, database, *check_codes(query_codes, db_codes))
+    _check_ranks(cuts, depths, len(database))
     rankings = {name: _Ranking(*pair, cuts, depths, n_bits, radius) for name, pair in codes.items()}
     n_distances = 8 * -(-n_bits // 8) + 1
     chance = []
@@ -91,6 +93,18 @@ def sweep(
             ranking.add(part, relevant)
     scores = {name: ranking.scores() for name, ranking in rankings.items()}
     return Swept(float(np.concatenate(chance).mean()), scores)
+
+
+def _check_ranks(cuts: Sequence[tuple[Cutoff, int]], depths: Sequence[int], n_codes: int) -> None:
+    for cutoff, k in cuts:
+        check_choice("cuts", cutoff, get_args(Cutoff))
+        check_count("cuts", k)
+    for depth in depths:
+        check_count("depths", depth)
+        if depth > n_codes:
+            raise ValueError(
+                f"depths: expected at most n_codes = {n_codes}, got {depth}; leave it out"
+            )
 
 
 class _Ranking:

@@ -31,7 +31,7 @@ _FEWEST_TOPN = 10
 def overview(groups: Sequence[Group]) -> Table:
     """MAP over the whole ranking in every direction, a row per group, and of a random order."""
     names = directions_of(groups)
-    columns = ("runs", "seeds", *map(direction_label, names), "chance")
+    columns = ("row", "runs", *map(direction_label, names), "chance")
     rows = []
     for group in groups:
         maps = [
@@ -39,7 +39,7 @@ def overview(groups: Sequence[Group]) -> Table:
             for name in names
         ]
         chance = mean(entry.evaluation.chance for entry in group.entries)
-        rows.append((group.name, str(len(group.entries)), *maps, f"{chance:.3f}"))
+        rows.append((group.label, str(len(group.entries)), *maps, f"{chance:.3f}"))
     return Table(columns, tuple(rows))
 
 
@@ -49,7 +49,7 @@ def score_table(groups: Sequence[Group], direction: str) -> Table:
     largest = max(group.first.evaluation.n_database for group in groups)
     depths = [k for k in MAP_DEPTHS if k <= largest]
     columns = (
-        *("runs", "MAP", "MAP tie mean"),
+        *("row", "MAP", "MAP tie mean"),
         *(f"MAP @{k}" for k in depths),
         *(f"MAP {k} rel." for k in depths),
         *("P@10", "P r≤2"),
@@ -64,15 +64,16 @@ def score_table(groups: Sequence[Group], direction: str) -> Table:
             group.values(direction, lambda s: s.precision_at.get(10)),
             group.values(direction, lambda s: s.lookup_radius_2),
         ]
-        rows.append((group.name, *map(spread, cells)))
+        rows.append((group.label, *map(spread, cells)))
     return Table(columns, tuple(rows))
 
 
 def differences(groups: Sequence[Group]) -> Table:
     """MAP of every other group minus the first one's, with 95 % intervals over the queries.
 
-    Average precisions are averaged over a group's runs query by query. Where two groups were not
-    asked the same queries in the same database, the cell says so.
+    Average precisions are averaged over a group's runs query by query. Of several splits, which two
+    groups must share, every query of every split is one of those that are resampled. Where groups
+    were not asked the same queries in the same databases, the cell says so.
     """
     reference, *others = groups
     names = reference.directions
@@ -88,8 +89,8 @@ def differences(groups: Sequence[Group]) -> Table:
                 found = paired_bootstrap(_by_query(group, name), of_reference[name])
                 cell = f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
             cells.append(cell)
-        rows.append((group.name, *cells))
-    return Table(("runs", *map(direction_label, names)), tuple(rows))
+        rows.append((group.label, *cells))
+    return Table(("row", *map(direction_label, names)), tuple(rows))
 
 
 def curves(groups: Sequence[Group], direction: str) -> list[tuple[str, Markup]]:
@@ -102,22 +103,32 @@ def curves(groups: Sequence[Group], direction: str) -> list[tuple[str, Markup]]:
         precision = np.mean([each.curve_precision for each in scores], axis=0)
         recall = np.mean([each.curve_recall for each in scores], axis=0)
         found = precision > 0  # a radius that finds nothing relevant has no place on the curve
-        by_radius[group.name] = recall[found].tolist(), precision[found].tolist()
+        by_radius[group.letter] = recall[found].tolist(), precision[found].tolist()
         depths = _depths(group)
-        by_rank[group.name] = depths, [mean(s.precision_at[n] for s in scores) for n in depths]
-    chance = max(group.scores(direction)[0].curve_precision[-1] for group in groups)
+        by_rank[group.letter] = depths, [mean(s.precision_at[n] for s in scores) for n in depths]
+    chance, told = _shared_chance(groups, direction)
     linear = all(depths[0] in TOPN_DEPTHS for depths, _ in by_rank.values())
     return [
         (
             f"{label}: all query-item pairs within a Hamming radius, pooled; a point per radius, "
-            "the mean of a group's runs.",
+            f"the mean of a row's runs.{told}",
             figures.precision_recall_curves(by_radius, chance=chance, of=label),
         ),
         (
-            f"{label}: share of relevant items among the first N, the mean over queries and runs.",
+            f"{label}: share of relevant items among the first N, the mean over queries and runs."
+            f"{told}",
             figures.precision_at_curves(by_rank, chance=chance, of=label, linear=linear),
         ),
     ]
+
+
+def _shared_chance(groups: Sequence[Group], direction: str) -> tuple[float | None, str]:
+    """The precision of a random order if all groups share it, else None and a sentence on that."""
+    # Within the last radius lies everything.
+    found = [mean(s.curve_precision[-1] for s in group.scores(direction)) for group in groups]
+    if np.allclose(found, found[0], rtol=1e-9, atol=0):
+        return found[0], ""
+    return None, " Rows differ in the precision of a random order, so that no chance is drawn."
 
 
 def _map_at(cutoff: Cutoff, k: int) -> Callable[[DirectionScores], float | None]:
@@ -136,15 +147,20 @@ def _not_paired(group: Group, reference: Group, direction: str) -> str | None:
     """Why a group's queries cannot be compared one by one with the reference's, if so."""
     if direction not in group.directions:
         return "-"
-    if None in (group.fingerprint, reference.fingerprint):
-        return "several splits"
-    return None if group.fingerprint == reference.fingerprint else "other queries"
+    if set(group.splits) == set(reference.splits):
+        return None
+    several = max(len(group.splits), len(reference.splits)) > 1
+    return "several splits" if several else "other queries"
 
 
 def _by_query(group: Group, direction: str) -> NDArray[np.float64]:
-    """Average precisions (n_queries,), the mean of the group's runs."""
-    means: NDArray[np.float64] = np.mean([_precisions(e, direction) for e in group.entries], axis=0)
-    return means
+    """Average precisions (n_queries of all splits,), the mean of the group's runs on a split."""
+    return np.concatenate(
+        [
+            np.mean([_precisions(entry, direction) for entry in entries], axis=0)
+            for entries in group.splits.values()
+        ]
+    )
 
 
 def _precisions(entry: Entry, direction: str) -> NDArray[np.float64]:

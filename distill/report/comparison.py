@@ -1,5 +1,6 @@
 """Several runs beside each other: one page that holds all it shows, or tables in Markdown."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -9,7 +10,14 @@ from markupsafe import Markup
 from distill.files import write_text
 from distill.metrics.scores import Table, direction_label
 from distill.report.compared import PAIRS, curves, differences, overview, score_table
-from distill.report.groups import Entry, Group, directions_of, grouped, statement
+from distill.report.groups import (
+    Entry,
+    Group,
+    check_distinct,
+    directions_of,
+    grouped,
+    statement,
+)
 from distill.report.page import Compared, render
 from distill.report.panels import compared_panels
 from distill.types import DistillError
@@ -27,15 +35,20 @@ SPREAD = "Mean ± sample standard deviation of runs that differ in their seeds o
 
 
 def check_out(out: Path) -> None:
-    """Refuse a file of another kind.
+    """Refuse a file of another kind, or where none can be written.
 
     Raises:
-        DistillError: The name ends in something else.
+        DistillError: The name ends in something else, or its folder is missing or read-only.
     """
     if out.suffix not in SUFFIXES:
         raise DistillError(
             f"compare: expected a file that ends in {' or '.join(SUFFIXES)}, got {out.name}; "
             "name such a file"
+        )
+    if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK | os.X_OK):
+        raise DistillError(
+            f"compare: expected a file in a folder that can be written, got {out}; "
+            "make the folder or name another"
         )
 
 
@@ -50,9 +63,11 @@ def write_comparison(entries: Iterable[Entry], out: Path, *, seed: int = 0) -> P
         seed: Chooses the queries that are shown, from the query split.
 
     Raises:
-        DistillError: No such kind of file, or a run is incomplete.
+        DistillError: No such kind of file, a run is incomplete, or two are the same.
     """
     check_out(out)
+    entries = tuple(entries)
+    check_distinct([entry.run for entry in entries])
     groups = grouped(entries)
     write_text(out, _page(groups, seed) if out.suffix == ".html" else _markdown(groups))
     return out
@@ -62,10 +77,11 @@ def _sections(groups: Sequence[Group]) -> list[tuple[str, str, Table]]:
     """Titles, notes and tables, in the order of either kind of file."""
     found = [("MAP", f"Over the whole ranking. {SPREAD}", overview(groups))]
     if len(groups) > 1 and groups[0].directions:
-        first = groups[0].name
+        first = groups[0].label
         told = (
             f"MAP minus that of {first}, the first one named, with the 95 % interval of a paired "
-            "bootstrap over queries (10,000 resamples); a group's runs are averaged query by query."
+            "bootstrap over queries (10,000 resamples); a row's runs are averaged query by query, "
+            "split by split."
         )
         found.append((f"Difference from {first}", told, differences(groups)))
     found += [
@@ -84,19 +100,24 @@ def _page(groups: Sequence[Group], seed: int) -> str:
         title=TITLE,
         statement=statement(groups),
         apart=None if _together(groups) else APART,
+        key=groups if len(groups) > 1 else (),
         sections=_sections(groups),
         figures=figures,
-        chosen=f"Drawn at random from the query split of {groups[0].name} (seed {seed}), not by "
-        "their results; a line is the first run of its group.",
+        chosen=f"Drawn at random from the query split of {groups[0].label} (seed {seed}), not "
+        "by their results; a line is the first run of its row on that split.",
         panels=_panels(groups, seed),
     )
 
 
 def _markdown(groups: Sequence[Group]) -> str:
     stated = statement(groups)
-    parts = [f"# {TITLE}"] + [APART] * (not _together(groups))
+    parts = [f"# {TITLE}"] + [_escaped(APART)] * (not _together(groups))
     for title, note, table in _sections(groups):
-        parts += [f"## {title}", note, _markdown_table(table), _escaped(stated)]
+        parts += [f"## {_escaped(title)}", _escaped(note), _markdown_table(table), _escaped(stated)]
+    if told := [group for group in groups if group.settings]:
+        lines = (f"- {_escaped(f'{group.label}: {group.settings}')}" for group in told)
+        # The key stands beside the overview, which is the first of the sections.
+        parts.insert(parts.index(_escaped(stated)) + 1, "\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,20 +129,20 @@ def _markdown_table(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for mark in "\\`*_[]<>|":
+    for mark in "\\`*_[]<>|$~&#":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())
 
 
 def _together(groups: Sequence[Group]) -> bool:
-    found = {entry.dataset.fingerprint for group in groups for entry in group.entries}
-    return len(found) == 1
+    return len({tuple(group.splits) for group in groups}) == 1
 
 
 def _panels(groups: Sequence[Group], seed: int) -> list[tuple[str, list[Compared]]]:
     """For every direction that is shown, the same queries with the hits of every group."""
     dataset = groups[0].first.dataset
-    same = [g for g in groups if g.first.dataset.fingerprint == dataset.fingerprint]
+    same = [group for group in groups if dataset.fingerprint in group.splits]
+    runs = {group.letter: group.splits[dataset.fingerprint][0].run for group in same}
     query = dataset.splits["query"]
     drawn = np.random.default_rng(seed).permutation(query)
     found = []
@@ -130,7 +151,7 @@ def _panels(groups: Sequence[Group], seed: int) -> list[tuple[str, list[Compared
         rows = np.roll(drawn, -place * N_QUERIES)[:N_QUERIES]
         asked, stored = PAIRS[name]
         codes = {
-            group.name: (group.first.run.codes(asked), group.first.run.codes(stored))
+            group.label: (runs[group.letter].codes(asked), runs[group.letter].codes(stored))
             for group in same
             if name in group.directions
         }

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -19,6 +19,8 @@ _CROWDED = 12
 """Points of a curve from which they are drawn small."""
 _BROAD = 28
 """Characters of a name of which three stand in a line."""
+_NARROW = 3
+"""Characters of a name of which six do."""
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
@@ -64,7 +66,7 @@ def validation_curves(name: str, curves: Mapping[str, Curve]) -> Markup:
 
 
 def precision_recall_curves(
-    curves: Mapping[str, Curve], *, chance: float, of: str | None = None
+    curves: Mapping[str, Curve], *, chance: float | None, of: str | None = None
 ) -> Markup:
     """Draw precision over recall; `chance` is a flat line, `of` names what all curves share."""
     figure, axes = _drawn(curves, marker=".", chance=chance)
@@ -73,7 +75,11 @@ def precision_recall_curves(
 
 
 def precision_at_curves(
-    curves: Mapping[str, Curve], *, chance: float, of: str | None = None, linear: bool = False
+    curves: Mapping[str, Curve],
+    *,
+    chance: float | None,
+    of: str | None = None,
+    linear: bool = False,
 ) -> Markup:
     """Draw precision over the number of ranks n, on a logarithmic scale of n unless `linear`."""
     crowded = any(len(xs) > _CROWDED for xs, _ in curves.values())
@@ -127,12 +133,16 @@ def _drawn(
         axes = figure.subplots()
         for i, (name, (xs, ys)) in enumerate(curves.items()):
             # Dashes tell curves apart that lie close, also without colour.
-            colour, dashes = _SERIES[i % len(_SERIES)], _DASHES[i % len(_DASHES)]
+            turn, place = divmod(i, len(_SERIES))
+            colour, dashes = _SERIES[place], _DASHES[(place + turn) % len(_DASHES)]
             axes.plot(xs, ys, label=name, color=colour, linestyle=dashes, marker=marker, ms=4)
         if chance is not None:
             axes.axhline(chance, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="chance")
         longest = max(map(len, curves), default=0)
-        figure.legend(loc="outside lower center", ncols=3 if longest <= _BROAD else 1)
+        columns = 6 if longest <= _NARROW else 3 if longest <= _BROAD else 1
+        legend = figure.legend(loc="outside lower center", ncols=columns)
+        for text in legend.get_texts():
+            text.set_parse_math(False)  # a $ is a $
     return figure, axes
 
 
@@ -161,4 +171,4 @@ def _inline_svg(figure: Figure, title: str) -> Markup:
     svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg)
     svg = svg.replace(_INK, "var(--ink)").replace(_GRID, "var(--line)")
-    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{title}"', 1))
+    return Markup(svg.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1))

@@ -2,17 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import combinations
 from statistics import mean, stdev
 
-from distill import tables
 from distill.checkpoint import Run, load_run
-from distill.config import TrainConfig, differing_keys
+from distill.config import differing_keys
 from distill.data import ImageTextDataset
 from distill.metrics.scores import CONVENTIONS, DirectionScores, Evaluation
+from distill.report.names import SEEDS, row_names, unstated
+from distill.types import DistillError
 
-SEEDS = {"seed", "data.split_seed"}
-"""Settings whose values are repetitions of one experiment."""
 TEACHER = "images.teacher_run"
 
 
@@ -27,15 +26,24 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs of one experiment.
+    """Runs of one experiment, a row of every table.
 
     Attributes:
+        letter: Stands for the group in figures.
         name: Short and unlike that of any other group.
+        settings: In full what the name is short for, or "".
         entries: The runs, at least one.
     """
 
+    letter: str
     name: str
+    settings: str
     entries: tuple[Entry, ...]
+
+    @property
+    def label(self) -> str:
+        """Letter and name, the first cell of a row."""
+        return f"{self.letter} · {self.name}"
 
     @property
     def first(self) -> Entry:
@@ -59,18 +67,24 @@ class Group:
         return [each for each in found if each is not None]
 
     @property
-    def fingerprint(self) -> str | None:
-        """Of the dataset and split that all runs share; None where splits differ."""
-        found = {entry.dataset.fingerprint for entry in self.entries}
-        return found.pop() if len(found) == 1 else None
+    def splits(self) -> dict[str, list[Entry]]:
+        """Fingerprint of a dataset with its split -> the runs on it, in order of fingerprints."""
+        found: dict[str, list[Entry]] = {}
+        for entry in sorted(self.entries, key=lambda entry: entry.dataset.fingerprint):
+            found.setdefault(entry.dataset.fingerprint, []).append(entry)
+        return found
 
     @property
     def made_by(self) -> str:
-        """Bits, backbone and seeds."""
-        one = self.first.evaluation
-        seeds = ", ".join(str(entry.evaluation.seed) for entry in self.entries)
-        plural = "s" * (len(self.entries) > 1)
-        parts = (one.method, one.backbone, f"{one.n_bits} bits", f"seed{plural} {seeds}")
+        """Bits, backbone, seeds, and what nobody knows."""
+        one, configs = self.first.evaluation, [entry.run.config for entry in self.entries]
+        splits = [config.data.split_seed for config in configs]
+        parts = [one.method, one.backbone, f"{one.n_bits} bits"]
+        parts.append(_listed("seed", [entry.evaluation.seed for entry in self.entries]))
+        if any(seed is not None for seed in splits):
+            parts.append(_listed("split seed", splits))
+        if keys := unstated(self.first.run):
+            parts.append(f"older than the settings {', '.join(keys)}, whose values are unknown")
         return ", ".join(filter(None, parts))
 
 
@@ -84,8 +98,27 @@ def grouped(entries: Iterable[Entry]) -> list[Group]:
                 break
         else:
             parts.append([entry])
-    names = _names([part[0] for part in parts])
-    return [Group(name, tuple(part)) for name, part in zip(names, parts, strict=True)]
+    names = row_names([part[0].run for part in parts])
+    return [Group(*name, tuple(part)) for name, part in zip(names, parts, strict=True)]
+
+
+def check_distinct(runs: Sequence[Run]) -> None:
+    """Refuse runs that would count twice.
+
+    Raises:
+        DistillError: A folder is named twice, or two runs have the same settings and seeds.
+    """
+    for one, other in combinations(runs, 2):
+        if one.path.resolve() == other.path.resolve():
+            raise DistillError(
+                f"runs: expected every run folder once, got {one.path} and {other.path}, which are "
+                "one folder; leave one out"
+            )
+        if not differing_keys(one.config, other.config) and unstated(one) == unstated(other):
+            raise DistillError(
+                "runs: expected runs that differ in a setting or a seed, got "
+                f"{one.path} and {other.path}, whose settings and seeds are equal; leave one out"
+            )
 
 
 def directions_of(groups: Iterable[Group]) -> tuple[str, ...]:
@@ -100,7 +133,10 @@ def statement(groups: Sequence[Group]) -> str:
         f"{each.protocol.rstrip('. ')}. {each.n_query:,} queries, {each.n_database:,} items."
         for each in evaluations
     )
-    rows = "; ".join(f"{group.name}: {group.made_by}" for group in groups)
+    made: dict[str, list[str]] = {}
+    for group in groups:
+        made.setdefault(group.made_by, []).append(group.letter)
+    rows = "; ".join(f"{', '.join(letters)}: {made_by}" for made_by, letters in made.items())
     return f"{' '.join(data)} Rows: {rows}. {CONVENTIONS}"
 
 
@@ -111,29 +147,23 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
 
 
+def _listed(name: str, seeds: Sequence[int | None]) -> str:
+    """Every seed once, in the order of the runs."""
+    found = list(dict.fromkeys("default" if seed is None else str(seed) for seed in seeds))
+    return f"{name}{'s' * (len(found) > 1)} {', '.join(found)}"
+
+
 def _repeats(one: Run, other: Run) -> bool:
     """Whether two runs are one experiment: their seeds differ, and those of their teachers."""
+    pairs = [(one, other)]
     different = set(differing_keys(one.config, other.config)) - SEEDS
-    if different != {TEACHER}:
-        return not different
-    teachers = [_teacher(run.config) for run in (one, other)]
-    return set(differing_keys(*teachers)) <= SEEDS
+    if different == {TEACHER}:
+        pairs.append((_teacher(one), _teacher(other)))
+        different = set(differing_keys(*(run.config for run in pairs[-1]))) - SEEDS
+    return not different and all(unstated(a) == unstated(b) for a, b in pairs)
 
 
-def _teacher(config: TrainConfig) -> TrainConfig:
-    """The settings of the teacher's run, its own where that run is gone."""
-    path = config.images.teacher_run
-    return load_run(path).config if path is not None and path.is_dir() else config
-
-
-def _names(entries: Sequence[Entry]) -> list[str]:
-    """Method and bits, and the settings that tell groups of the same method and bits apart."""
-    short = [f"{each.evaluation.method} · {each.evaluation.n_bits} bits" for each in entries]
-    names = []
-    for entry, name in zip(entries, short, strict=True):
-        same = [each for each, other in zip(entries, short, strict=True) if other == name]
-        found = (differing_keys(entry.run.config, each.run.config) for each in same)
-        settings = tables.flatten(tables.to_dict(entry.run.config))
-        keys = (key for key in dict.fromkeys(chain(*found)) if key not in SEEDS)
-        names.append(" · ".join([name, *(f"{key} {settings.get(key, 'unset')}" for key in keys)]))
-    return names
+def _teacher(run: Run) -> Run:
+    """The teacher's run, the run itself where that is gone."""
+    path = run.config.images.teacher_run
+    return load_run(path) if path is not None and path.is_dir() else run

@@ -17,7 +17,7 @@ from distill.report import Entry, write_comparison, write_report
 from distill.report.groups import grouped
 from tests.distill.test_report import Page
 
-SODA, OTHER = "soda · 16 bits", "no_teacher · 16 bits"
+SODA, OTHER = "A · soda · 16 bits", "B · no_teacher · 16 bits"
 
 
 def reference_precisions(query_codes, db_codes, query_labels, db_labels):
@@ -57,7 +57,8 @@ def runs(run, tmp_path):
 
 def cells(text, title):
     """The rows of a Markdown table, by their first cell."""
-    section = text.split(f"## {title}\n")[1].split("\n## ")[0]
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+    section = {name.replace("\\", ""): part for name, part in sections.items()}[title]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     split = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return split[0], {row[0].replace("\\", ""): row[1:] for row in split[2:]}
@@ -71,12 +72,12 @@ def test_tables(runs, tmp_path, capsys):
     scores = [Evaluation.from_json((run / "metrics.json").read_text()).directions for run in runs]
     maps = [each["image_to_text"].map for each in scores]
     columns, rows = cells(text, "MAP")
-    assert columns[:4] == ["runs", "seeds", "image → text", "text → image"]
+    assert columns[:4] == ["row", "runs", "image → text", "text → image"]
     assert list(rows) == [SODA, OTHER]
     assert rows[SODA][:2] == ["2", f"{np.mean(maps[:2]):.3f} ± {np.std(maps[:2], ddof=1):.3f}"]
     assert rows[OTHER][:2] == ["1", f"{maps[2]:.3f}"]
     columns, rows = cells(text, "Queries → database: text → image")
-    assert columns == ["runs", "MAP", "MAP tie mean", "P@10", "P r≤2"]
+    assert columns == ["row", "MAP", "MAP tie mean", "P@10", "P r≤2"]
     lookups = [each["text_to_image"].lookup_radius_2 for each in scores[:2]]
     assert rows[SODA][-1] == f"{np.mean(lookups):.3f} ± {np.std(lookups, ddof=1):.3f}"
 
@@ -210,11 +211,8 @@ def test_groups_differ_in_seeds_alone(runs, shapes):
     other_text = dataclasses.replace(config.data, text="scrubbed")
     groups = grouped([first, third, second, entry(data=other_split), entry(data=other_text)])
     assert [len(group.entries) for group in groups] == [3, 1, 1]
-    assert [group.name for group in groups] == [
-        f"{SODA} · data.text full",
-        OTHER,
-        f"{SODA} · data.text scrubbed",
-    ]
+    assert [group.label for group in groups] == [SODA, OTHER, f"C{SODA[1:]} · text scrubbed"]
+    assert groups[0].made_by.endswith(", seeds 0, 1, split seeds default, 7")
 
 
 def test_one_run(run, tmp_path):
@@ -298,7 +296,7 @@ def test_runs_that_hash_images_alone(tmp_path, shapes):
     ours, other, teacher = rows
     assert [rows[name][0] for name in (ours, other, teacher)] == ["2", "1", "1"]
     assert "bihalf" not in ours
-    assert str(teachers[2]) in other
+    assert other == "B · brcd · 16 bits · teacher_run b"
     assert rows[teacher][1:3] == ["-", "-"]
     missing = cells((tmp_path / "out.md").read_text(), f"Difference from {ours}")[1][teacher]
     assert missing[:2] == ["-", "-"]

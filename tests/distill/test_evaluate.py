@@ -25,7 +25,6 @@ def test_one_run(run, capsys):
     for name in ("image → text", "text → image", "image → image", "text → text", "chance"):
         assert name in printed
     assert f"{written.directions['image_to_text'].map:.3f}" in printed
-    assert "chance" in printed
     assert "±" not in printed
     assert not (run / "report.html").exists()
 
@@ -88,6 +87,23 @@ def test_user_text_is_no_markup(run, capsys):
     assert printed.count("[red]x:dog:") == 2
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_no_run_counts_twice(run, tmp_path, capsys, link):
+    other = tmp_path / "other"
+    if link:
+        other.symlink_to(run)
+    else:
+        shutil.copytree(run, other)
+    (run / "metrics.json").unlink()
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main([str(run), str(other)])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: runs: expected ")
+    assert f"got {run} and {other}, " in said
+    assert not (run / "metrics.json").exists()
+
+
 def change_labels(run, shapes, tmp_path):
     """Point the run to a copy of its dataset with the labels of two items exchanged."""
     lines = [json.loads(line) for line in shapes.read_text().splitlines()]
@@ -121,6 +137,8 @@ def test_nothing_is_written_when_one_run_is_wrong(run, tmp_path, capsys, damage)
     if damage == "codes":
         shutil.copytree(run, other)
         (other / "codes" / "text.npy").unlink()
+        config = (other / "config.toml").read_text()
+        (other / "config.toml").write_text(config.replace("seed = 0", "seed = 1", 1))
     (run / "metrics.json").unlink()
     with pytest.raises(SystemExit) as caught:
         evaluate.main([str(run), str(other)])

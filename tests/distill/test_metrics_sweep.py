@@ -138,6 +138,10 @@ def test_ranked_relevance_is_one_order_by_either_way(depth):
     [
         ({"n_bits": 17}, r"^n_bits: expected a width of 1 bytes, got 17; "),
         ({"radius": -1}, r"^radius: expected at least 0, got -1; "),
+        ({"depths": (1, 0)}, r"^depths: expected at least 1, got 0; "),
+        ({"depths": (11,)}, r"^depths: expected at most n_codes = 10, got 11; "),
+        ({"cuts": [("nonsense", 1)]}, r"^cuts: expected 'rank' or 'relevant', got 'nonsense'; "),
+        ({"cuts": [("rank", 0)]}, r"^cuts: expected at least 1, got 0; "),
         ({"labels": 3}, r"^db_labels: expected \(10, n_labels\), got \(3, 4\); "),
     ],
 )
