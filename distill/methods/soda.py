@@ -6,18 +6,15 @@ Its abstract gives the two stages and the prompts; losses and weights are a reco
 
 import copy
 import dataclasses
-import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from distill.config import SodaConfig, TrainConfig
 from distill.heads import HashHead
-from distill.losses.contrastive import supervised_contrast
-from distill.losses.distillation import pair_distillation, relation_distillation
-from distill.losses.quantization import balance, quantization, shared_quantization, sign
-from distill.losses.similarity import label_similarity, pairwise_nll
+from distill.losses.similarity import label_similarity
+from distill.losses.soda import image_terms, student_terms, teacher_terms
 from distill.methods.base import Method, Stage, Wrap, as_it_is, codes_of, weights_for
 from distill.parallel import gather
 from distill.types import Batch, LossTerms, Split
@@ -26,77 +23,6 @@ MEANS = {"gap", "pair", "quantization", "balance", "anchor"}
 """Terms that are means over bits (see `weights_for`)."""
 IMAGE_RATE = 0.1
 """Factor on the learning rate of an image head that the student updates."""
-
-
-Comparison = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def teacher_terms(
-    v: Tensor, p: Tensor, others: tuple[Tensor, Tensor], similarity: Tensor, config: SodaConfig
-) -> LossTerms:
-    """Stage 1: image and label prompt make the Hamming space of the images.
-
-    inter = 1/2 [ NLL(V, P') + NLL(P, V') ], intra = 1/2 [ NLL(V, V') + NLL(P, P') ], where V' and
-    P' are the codes of the batch itself or of a memory; contrast = 1/3 [ C(V, P') + C(P, V') +
-    C(V, V') ], C telling similar items from the others; gap = ||V - P||^2 / (n n_bits);
-    quantization towards sign(V + P); balance.
-
-    Args:
-        v: (n, n_bits) codes V of the images.
-        p: (n, n_bits) codes P of the label prompts.
-        others: V' and P', (m, n_bits).
-        similarity: (n, m) in [0, 1].
-        config: normalize and temperature are used.
-    """
-    v_all, p_all = others
-    nll, contrast = _comparisons(config)
-    across = ((v, p_all), (p, v_all))
-    return {
-        "inter": sum(nll(*pair, similarity) for pair in across) / 2,
-        "intra": (nll(v, v_all, similarity) + nll(p, p_all, similarity)) / 2,
-        "contrast": sum(contrast(*pair, similarity) for pair in (*across, (v, v_all))) / 3,
-        "gap": pair_distillation(v, p),
-        "quantization": shared_quantization(v, p),
-        "balance": (balance(v) + balance(p)) / 2,
-    }
-
-
-def student_terms(
-    t: Tensor,
-    u: Tensor,
-    bank: Tensor,
-    similarity: tuple[Tensor, Tensor],
-    config: SodaConfig,
-) -> LossTerms:
-    """Stage 2: text learns to live in the Hamming space of the images.
-
-    sim = NLL(T, U of all), contrast = C(T, U of all), pair = ||T - U||^2 / (n n_bits), relation =
-    cosines to U like those within U, intra = NLL(T, T), quantization towards sign(U).
-
-    Args:
-        t: (n, n_bits) codes T of the texts.
-        u: (n, n_bits) the teacher's codes U of the same items.
-        bank: (m, n_bits) the teacher's codes of all items.
-        similarity: (n, m) to all items, and (n, n) within the batch.
-        config: normalize and temperature are used.
-    """
-    nll, contrast = _comparisons(config)
-    return {
-        "sim": nll(t, bank, similarity[0]),
-        "contrast": contrast(t, bank, similarity[0]),
-        "pair": pair_distillation(t, u),
-        "relation": relation_distillation(t, u),
-        "intra": nll(t, t, similarity[1]),
-        "quantization": quantization(t, sign(u)),
-    }
-
-
-def _comparisons(config: SodaConfig) -> tuple[Comparison, Comparison]:
-    """The pairwise likelihood NLL and the contrast C of codes a, codes b and their similarity."""
-    return (
-        functools.partial(pairwise_nll, normalize=config.normalize),
-        functools.partial(supervised_contrast, temperature=config.temperature),
-    )
 
 
 class Teacher(Stage):
@@ -137,8 +63,7 @@ class Teacher(Stage):
 class Student(Stage):
     """Stage 2, see `student_terms`; U comes from the frozen image branch.
 
-    With `student_updates_image` the image branch V is trained too, slowly: image = NLL(V, T), and
-    anchor = ||V - U||^2 holds it where the teacher left it.
+    With `student_updates_image` the image branch is trained too, slowly (`image_terms`).
     """
 
     name = "student"
@@ -176,9 +101,7 @@ class Student(Stage):
         terms = student_terms(t, u, self.bank, (to_all, within), self.config)
         if self.config.student_updates_image:
             v = gather(self.modules["image"](batch.features["image"]))
-            nll, _ = _comparisons(self.config)
-            terms["image"] = nll(v, t, within)
-            terms["anchor"] = pair_distillation(v, u)
+            terms |= image_terms(v, t, u, within, self.config)
         return terms
 
 
