@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distill import checkpoint, parallel
 from distill.loop import Record, State, fit
-from distill.methods.base import Method
+from distill.methods.base import Method, Stage
 from distill.types import DistillError, Split
 
 
@@ -17,7 +17,7 @@ def fit_run(
     run: checkpoint.Run,
     method: Method,
     split: Split,
-    validate: Callable[[tuple[str, ...]], dict[str, float]],
+    validate: Callable[[Stage], dict[str, float]],
     *,
     resume: bool,
     frozen: Mapping[str, Tensor] | None = None,
@@ -83,7 +83,11 @@ def _saved(run: checkpoint.Run, inputs: str) -> dict[str, Any] | None:
 def _digest(split: Split, frozen: Mapping[str, Tensor]) -> str:
     """SHA-256 of all that is trained on."""
     digest = hashlib.sha256(_bytes(split.labels))
-    for name, tensor in [*sorted(split.features.items()), *sorted(frozen.items())]:
+    masks = {f"present.{name}": mask for name, mask in split.present.items()}
+    if split.hidden is not None:
+        masks["hidden"] = split.hidden
+    parts = (split.features, frozen, masks)
+    for name, tensor in [entry for part in parts for entry in sorted(part.items())]:
         digest.update(name.encode())
         digest.update(_bytes(tensor))
     return digest.hexdigest()

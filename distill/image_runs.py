@@ -22,7 +22,7 @@ from distill.fitting import fit_run
 from distill.heads import head_output
 from distill.image_encoder import Model, models_of, open_backbone
 from distill.methods import bihalf, brcd, cibhash
-from distill.methods.base import Method
+from distill.methods.base import Method, Stage
 from distill.metrics import mean_average_precision
 from distill.metrics.bits import neighbours_kept
 from distill.metrics.scores import IMAGE_DIRECTIONS, KEPT_DEPTH
@@ -141,8 +141,8 @@ def method_name(config: TrainConfig) -> str:
 
 def validation_map(
     heads: nn.ModuleDict, dataset: ImageTextDataset, clean: Mapping[str, Tensor]
-) -> Callable[[tuple[str, ...]], dict[str, float]]:
-    """MAP of the validation rows against the training rows, as a function of the modalities.
+) -> Callable[[Stage], dict[str, float]]:
+    """MAP of the validation rows against the training rows, as a function of the stage.
 
     Only what the first modality, which is the one that trains, is asked with; data without labels
     give nothing.
@@ -151,9 +151,10 @@ def validation_map(
     labels = dataset.labels[queries], dataset.labels[database]
     judged = len(queries) and labels[0].any()
 
-    def validate(modalities: tuple[str, ...]) -> dict[str, float]:
+    def validate(stage: Stage) -> dict[str, float]:
         if not judged:
             return {}
+        modalities = stage.modalities
         codes = {m: packed_codes(heads[m], clean[m]) for m in modalities}
         return {
             name: mean_average_precision(

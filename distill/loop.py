@@ -28,7 +28,7 @@ def fit(
     split: Split,
     settings: OptimConfig,
     *,
-    validate: Callable[[tuple[str, ...]], Mapping[str, float]],
+    validate: Callable[[Stage], Mapping[str, float]],
     record: Callable[[Record], None],
     save: Callable[[State], None],
     resume: State | None = None,
@@ -41,8 +41,8 @@ def fit(
         method: is trained; ends in eval mode.
         split: the training rows, on the device of the modules.
         settings: optimiser, epochs, and how often to validate and save.
-        validate: modalities to named figures, for the record; with `settings.patience` their mean
-            ends a stage and chooses its weights.
+        validate: the stage that trains to named figures of its modalities, for the record; with
+            `settings.patience` their mean ends a stage and chooses its weights.
         record: takes the record of each epoch.
         save: takes the state every so many epochs and at the end of each stage.
         resume: a state that `save` was given; training goes on bit for bit as it would have.
@@ -94,7 +94,7 @@ def _train(
     split: Split,
     settings: OptimConfig,
     *,
-    validate: Callable[[tuple[str, ...]], Mapping[str, float]],
+    validate: Callable[[Stage], Mapping[str, float]],
     record: Callable[[Record], None],
     keep: Callable[[int, Optimizer, _Progress], None],
     start: State | None,
@@ -106,13 +106,15 @@ def _train(
         first, progress = start["epoch"], _Progress(**start.get("progress", {}))
         optimizer.load_state_dict(start["optimizer"])
         _set_generators(start, split)
-    total = (settings.epochs - first) * len(split)
+    epochs = stage.epochs or settings.epochs
+    total = (epochs - first) * _items(stage, split, settings)
     with parallel.progress_bar(stage.name, total, unit="samples") as advance:
-        for epoch in range(first, settings.epochs):
+        for epoch in range(first, epochs):
             entry = _epoch(stage, split, settings, optimizer, epoch, advance)
-            last = epoch + 1 == settings.epochs
-            if settings.validate_every and (last or (epoch + 1) % settings.validate_every == 0):
-                entry["validation"] = parallel.on_first(lambda: dict(validate(stage.modalities)))
+            last = epoch + 1 == epochs
+            every = settings.validate_every * stage.round
+            if every and (last or (epoch + 1) % every == 0):
+                entry["validation"] = parallel.on_first(lambda: dict(validate(stage)))
                 if settings.patience and entry["validation"]:
                     progress.update(entry["validation"], stage)
             record(entry)
@@ -121,7 +123,7 @@ def _train(
                 stage.modules.load_state_dict(progress.modules)
             if last or (epoch + 1) % settings.checkpoint_every == 0:
                 # A stage that ended early has no epochs left.
-                keep(settings.epochs if last else epoch + 1, optimizer, progress)
+                keep(epochs if last else epoch + 1, optimizer, progress)
             if last:
                 break
 
@@ -148,20 +150,21 @@ def _epoch(
     A process computes its own rows of every batch, whose index and labels stay those of the whole.
     """
     started = time.perf_counter()
-    order = parallel.draw_rows(len(split)).to(split.labels.device)
+    order = _order(stage, split, settings)
     least = max(stage.least, parallel.size())  # no process is left without a row
     drawn = order.split(settings.batch_size * parallel.size())
     batches = [rows for rows in drawn if len(rows) >= least]
     if not batches:
         raise DistillError(
-            f"items: expected at least {least} to train on, got {len(split)}; add items"
+            f"items: expected at least {least} to train on, got {len(order)}; add items"
         )
     sums: dict[str, float] = defaultdict(float)
-    stage.begin_epoch(split)
+    stage.begin_epoch(split, epoch)
     stage.modules.train()
     own = split.batches([parallel.own_rows(rows) for rows in batches], epoch)
     for step, (rows, part) in enumerate(zip(batches, own, strict=True)):
-        set_rate(optimizer, settings, epoch + step / len(batches), len(batches))
+        position = epoch + step / len(batches)
+        set_rate(optimizer, settings, position, len(batches), stage.epochs or settings.epochs)
         terms = stage.loss(Batch(rows, part.features, split.labels[rows]))
         loss = total_loss(terms, stage.weights)
         update(optimizer, settings, loss)
@@ -183,6 +186,21 @@ def _epoch(
         "seconds": seconds,
         "samples_per_second": seen / seconds,
     }
+
+
+def _items(stage: Stage, split: Split, settings: OptimConfig) -> int:
+    """How many items an epoch has."""
+    rows = stage.rows_of(split)
+    return settings.epoch_items or (len(split) if rows is None else len(rows))
+
+
+def _order(stage: Stage, split: Split, settings: OptimConfig) -> Tensor:
+    """Rows of an epoch: those of the stage in random order, again and again up to its length."""
+    rows, device = stage.rows_of(split), split.labels.device
+    n, wanted = len(split) if rows is None else len(rows), _items(stage, split, settings)
+    passes = max(1, -(-wanted // n)) if n else 1
+    order = torch.cat([parallel.draw_rows(n) for _ in range(passes)])[:wanted].to(device)
+    return order if rows is None else rows.to(device)[order]
 
 
 def _state(

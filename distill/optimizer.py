@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import Adam, AdamW, Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from distill import parallel
 from distill.config import OptimConfig
@@ -25,6 +25,8 @@ def make_optimizer(stage: Stage, settings: OptimConfig) -> Optimizer:
         groups.append({"params": rest, "rate": factor})
         if tower:
             groups.append({"params": tower, "rate": factor * settings.tower_lr / settings.lr})
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
     return _KINDS[settings.optimizer](
         groups,
         lr=settings.lr,
@@ -35,21 +37,26 @@ def make_optimizer(stage: Stage, settings: OptimConfig) -> Optimizer:
     )
 
 
-def set_rate(optimizer: Optimizer, settings: OptimConfig, epoch: float, steps: int) -> None:
+def set_rate(
+    optimizer: Optimizer, settings: OptimConfig, epoch: float, steps: int, epochs: int
+) -> None:
     """Set the learning rates: a function of the position alone, so resuming needs no schedule.
 
     Args:
         optimizer: from `make_optimizer`.
-        settings: rate, warm-up, decay and number of epochs.
+        settings: rate, warm-up and decay.
         epoch: position in the stage, in epochs.
         steps: steps of an epoch.
+        epochs: of the stage.
     """
-    warm = settings.warmup * settings.epochs
+    warm = settings.warmup * epochs
     if epoch < warm:
         share = min(1.0, (epoch + 1 / steps) / warm)
     elif settings.schedule == "cosine":
-        left = settings.epochs - warm
+        left = epochs - warm
         share = (1 + math.cos(math.pi * (epoch - warm) / left)) / 2
+    elif settings.schedule == "step":
+        share = settings.decay ** (round(epoch * steps) // settings.decay_steps)
     else:
         share = 1.0
     for group in optimizer.param_groups:

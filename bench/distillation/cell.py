@@ -26,6 +26,7 @@ from distill.image_runs import packed_codes
 from distill.loop import fit
 from distill.losses.quantization import sign
 from distill.methods import bihalf, brcd, cibhash
+from distill.methods.base import Stage
 from distill.metrics import average_precision, mean_average_precision, ranked_relevance
 from distill.types import Split
 
@@ -72,7 +73,7 @@ def train_teacher(
     curve: dict[int, float] = {}
     started = time.perf_counter()
 
-    def validate(_: tuple[str, ...]) -> Mapping[str, float]:
+    def validate(_: Stage) -> Mapping[str, float]:
         codes = packed_codes(head, features.clean[TEACHER])
         rows, train = features.splits["validation"], features.splits["train"]
         labels = features.labels[rows], features.labels[train]

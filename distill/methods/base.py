@@ -73,6 +73,9 @@ class Stage(ABC):
         weights: weight of each loss term, from the configuration.
         rates: name of a child of `modules` -> factor on the learning rate; 1 where it is absent.
         modalities: those whose codes mean something while this stage trains.
+        heads: what validation encodes them with; None: the heads of the method.
+        epochs: passes over its rows; None: those of the configuration.
+        round: epochs that belong together: validation waits for the last of them.
         least: rows that a batch needs; the loop leaves out a last one with fewer.
     """
 
@@ -82,12 +85,23 @@ class Stage(ABC):
     rates: Mapping[str, float] = MappingProxyType({})
     weights: Mapping[str, float]
     modalities: tuple[str, ...]
+    heads: Mapping[str, nn.Module] | None = None
+    epochs: int | None = None
+    round: int = 1
+
+    def rows_of(self, split: Split) -> Tensor | None:  # noqa: ARG002
+        """Row numbers (m,) that the stage learns from; None: all."""
+        return None
 
     def prepare(self, split: Split) -> None:  # noqa: B027 - most stages need none
         """Do the offline work; it depends on the training split and frozen parts alone."""
 
-    def begin_epoch(self, split: Split) -> None:  # noqa: B027 - most stages need nothing
-        """Renew what an epoch starts from; it depends on the modules as they are and the split."""
+    def begin_epoch(self, split: Split, epoch: int) -> None:  # noqa: B027 - most need nothing
+        """Renew what an epoch, counted from 0, starts from.
+
+        It depends on the number, the modules as they are and the split. A stage may set `weights`
+        here: epochs that differ in what they train differ in their terms.
+        """
 
     @abstractmethod
     def loss(self, batch: Batch) -> LossTerms:
@@ -105,7 +119,11 @@ class Method:
     Attributes:
         stages: trained one after the other.
         heads: the inference model: modality -> features to values whose sign is the code.
+        kept: name -> array that is worth keeping beside the codes, once training has ended.
+        teacher: heads that those learned from, of a method that trained them on the way.
     """
 
     stages: tuple[Stage, ...]
     heads: nn.ModuleDict
+    kept: Callable[[], Mapping[str, Tensor]] = dict
+    teacher: nn.ModuleDict | None = None

@@ -42,7 +42,7 @@ class Teacher(Stage):
         self.weights = weights_for(dataclasses.asdict(config.teacher), n_bits, means=MEANS)
         self.config = config
 
-    def begin_epoch(self, split: Split) -> None:
+    def begin_epoch(self, split: Split, epoch: int) -> None:  # noqa: ARG002
         """Encode the memory anew, so that a resumed training needs no file of it."""
         if self.config.memory:
             self.memory = {m: codes_of(self.modules[m], split, m) for m in ("image", "label")}

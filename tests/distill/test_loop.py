@@ -68,7 +68,7 @@ def run(
             which,
             split(),
             settings,
-            validate=lambda modalities: {"score": len(modalities)},
+            validate=lambda stage: {"score": len(stage.modalities)},
             record=records.append,
             save=save,
             resume=resume,
@@ -90,6 +90,42 @@ def test_every_row_is_seen_once_an_epoch() -> None:
         assert stage.prepared == 1
         for epoch in range(4):
             assert sorted(stage.rows[epoch * 10 : epoch * 10 + 10]) == list(range(10))
+
+
+class Some(Regression):
+    """Learns from three of the rows."""
+
+    def rows_of(self, split: Split) -> torch.Tensor:
+        assert len(split) == 10
+        return torch.tensor([2, 5, 7])
+
+
+def test_a_stage_may_choose_its_rows_and_its_epochs() -> None:
+    stage = Some("some", {"square": 1.0, "absolute": 0.5})
+    stage.epochs = 3
+    chosen = Method((stage,), nn.ModuleDict({"image": stage.modules}))
+    records, _ = run(chosen)
+    assert len(records) == 3
+    for epoch in range(3):
+        assert sorted(stage.rows[epoch * 3 : epoch * 3 + 3]) == [2, 5, 7]
+
+
+def test_an_epoch_of_so_many_items_repeats_its_rows() -> None:
+    stage = Some("some", {"square": 1.0, "absolute": 0.5})
+    records, _ = run(
+        Method((stage,), nn.ModuleDict({"image": stage.modules})), epochs=1, epoch_items=8
+    )
+    assert len(stage.rows) == 8
+    assert sorted(stage.rows[:3]) == sorted(stage.rows[3:6]) == [2, 5, 7]
+    assert len(set(stage.rows[6:])) == 2
+    assert records[0]["samples_per_second"] == pytest.approx(8 / records[0]["seconds"])
+
+
+def test_validation_waits_for_the_end_of_a_round() -> None:
+    stage = Regression("rounds", {"square": 1.0, "absolute": 0.5})
+    stage.epochs, stage.round = 7, 3
+    records, _ = run(Method((stage,), nn.ModuleDict({"image": stage.modules})), validate_every=1)
+    assert [r["epoch"] for r in records if "validation" in r] == [3, 6, 7]
 
 
 def test_a_record_holds_what_the_report_needs() -> None:

@@ -29,7 +29,7 @@ class Half(Stage):
 def rates(stage: Stage, settings: OptimConfig, epoch: float) -> dict[str, float]:
     """The rate of each parameter at a position; an epoch has 4 steps."""
     optimizer = make_optimizer(stage, settings)
-    set_rate(optimizer, settings, epoch, 4)
+    set_rate(optimizer, settings, epoch, 4, settings.epochs)
     names = {id(parameter): name for name, parameter in stage.modules.named_parameters()}
     return {names[id(p)]: group["lr"] for group in optimizer.param_groups for p in group["params"]}
 
@@ -50,6 +50,20 @@ def test_warm_up_is_linear_and_then_comes_the_cosine() -> None:
     assert found[4:] == pytest.approx(later)
     constant = OptimConfig(lr=1.0, epochs=10, warmup=0.1, schedule="constant")
     assert rates(Half(), constant, 5.0)["text.bias"] == 1.0
+
+
+def test_the_schedule_in_steps_decays_after_so_many() -> None:
+    settings = OptimConfig(lr=1.0, epochs=10, schedule="step", decay=0.5, decay_steps=3)
+    found = [rates(Half(), settings, n / 4)["text.bias"] for n in range(9)]
+    assert found == [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25]
+
+
+def test_sgd_is_the_gradient_and_the_decay() -> None:
+    torch.manual_seed(0)
+    before = Half().modules["text"].weight.detach().clone()
+    changed = step(OptimConfig(optimizer="sgd", lr=0.5, weight_decay=0.01))["text.weight"]
+    gradient = torch.tensor([[1.0, 2.0]])
+    assert torch.allclose(changed, -0.5 * (gradient + 0.01 * before), atol=1e-6)
 
 
 def step(settings: OptimConfig, loss_factor: float = 1.0) -> dict[str, Tensor]:
@@ -85,7 +99,16 @@ def test_adamw_shrinks_weights_beside_the_gradient() -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("tower_lr", 0.0), ("warmup", 1.0), ("beta2", 1.0), ("eps", -1.0), ("clip", math.inf)],
+    [
+        ("tower_lr", 0.0),
+        ("warmup", 1.0),
+        ("beta2", 1.0),
+        ("eps", -1.0),
+        ("clip", math.inf),
+        ("decay", 0.0),
+        ("decay_steps", 0),
+        ("epoch_items", -1),
+    ],
 )
 def test_a_value_out_of_range_is_refused(setting: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"{setting}: expected .*, got {value}"):

@@ -91,7 +91,7 @@ def test_the_teachers_terms(memory: bool) -> None:
         all_v, all_p = (stage.modules[m](data.features[m]) for m in ("image", "label"))
         v, p = all_v[rows], all_p[rows]
         # What has been trained since the epoch began is known of the batch alone.
-        stage.begin_epoch(data)
+        stage.begin_epoch(data, 0)
         if memory:
             stage.memory["image"][rows] = 7.0
         terms = stage.loss(batch(rows))
