@@ -1,6 +1,7 @@
 """What an image-text run trains on: features, or what goes into towers that learn."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,13 +13,19 @@ import hamming
 from distill import checkpoint, parallel
 from distill.config import TrainConfig
 from distill.data.base import ImageTextDataset
+from distill.data.images import ChosenImages, Pictures
+from distill.data.modalities import Modality
 from distill.encoders import Encoder, image_features, load_encoder, prompt_features, text_features
 from distill.encoders.input_split import InputSplit
 from distill.encoders.prompts import check_labelled, label_prompts
 from distill.encoders.tuned import Tuned, tuned_weights
-from distill.heads import head_output
-from distill.methods.base import Method, Wrap, as_it_is, codes_of
+from distill.heads import HashHead, head_output
+from distill.input_checks import SEMI_SUPERVISED, check_dataset, check_settings, learned_rows
+from distill.methods.base import Wrap, codes_of
 from distill.types import DistillError, Split
+
+PROMPTED = frozenset({"soda"})
+"""Methods that learn from label prompts."""
 
 
 class Inputs(Protocol):
@@ -26,7 +33,7 @@ class Inputs(Protocol):
 
     Attributes:
         split: the training rows, on the device that trains.
-        dims: modality -> width of the features that its head takes.
+        dims: modality -> width of the features that its head takes; "classes" -> n_labels.
         wrap: what makes of a head the module that trains.
     """
 
@@ -34,19 +41,25 @@ class Inputs(Protocol):
     dims: Mapping[str, int]
     wrap: Wrap
 
-    def codes(self, method: Method, modality: str, part: str) -> NDArray[np.uint8]:
-        """Packed codes (n, n_bytes) of the "train" or "validation" rows, as the method is now."""
+    def codes(self, modality: str, head: nn.Module, part: str) -> NDArray[np.uint8]:
+        """Packed codes (n, n_bytes) of the "train" or "validation" rows, as a head is now.
+
+        Those of items that lack the modality are 0.
+        """
 
     def features(self, run: checkpoint.Run) -> Mapping[str, Tensor]:
-        """Features (n_items, d) of all images and texts, by the towers that the run ends with."""
+        """Features (n_items, d) of each modality, by the towers that the run ends with."""
 
 
 def open_inputs(config: TrainConfig, dataset: ImageTextDataset, device: torch.device) -> Inputs:
     """The inputs of a configuration.
 
     Raises:
-        DistillError: the encoder is not there, or the dataset cannot be used with it.
+        DistillError: the encoder is not there, or the dataset cannot be used with it or with the
+            method.
     """
+    check_settings(config)
+    check_dataset(config, dataset)
     encoder = load_encoder(config.encoder, device)
     kind = FrozenInputs if config.encoder.mode == "frozen" else TunedInputs
     return kind(encoder, dataset, config, device)
@@ -73,15 +86,21 @@ class FrozenInputs:
         found = encode_dataset(encoder, dataset, config)
         split = training_split(encoder, dataset, found, config)
         self._features = {m: values.to(device) for m, values in found.items()}
-        moved = {m: values.to(device) for m, values in split.features.items()}
-        self.split = Split(moved, split.labels.to(device))
-        self.dims = {m: values.shape[1] for m, values in moved.items()}
-        self.wrap: Wrap = as_it_is
+        self.split = _moved(split, device)
+        self.dims = {m: values.shape[1] for m, values in split.features.items()}
+        self.dims["classes"] = split.labels.shape[1]
 
-    def codes(self, method: Method, modality: str, part: str) -> NDArray[np.uint8]:
+    def wrap(self, modality: str, head: nn.Module) -> nn.Module:
+        """Let a head that z-scores see the training items' features; it is all there is to train."""
+        if isinstance(head, HashHead):
+            head.standardise(self.split.features[modality][self.split.has(modality)])
+        return head
+
+    def codes(self, modality: str, head: nn.Module, part: str) -> NDArray[np.uint8]:
         """See `Inputs`."""
-        rows = torch.tensor(self._dataset.splits[part], device=self.split.labels.device)
-        return packed_codes(method.heads[modality], self._features[modality][rows])
+        rows = self._dataset.splits[part]
+        taken = self._features[modality][torch.tensor(rows, device=self.split.labels.device)]
+        return packed_codes(head, taken) * self._dataset.has(modality)[rows, None]
 
     def features(self, run: checkpoint.Run) -> Mapping[str, Tensor]:  # noqa: ARG002
         """See `Inputs`."""
@@ -119,8 +138,11 @@ class TunedInputs:
             "image": encoder.encode_images([image]).shape[1],
             "text": encoder.encode_texts(text).shape[1],
         }
-        labels = self.split.features["label"]
-        self.dims["label"] = labels.shape[1] if labels.is_floating_point() else self.dims["text"]
+        if config.method in PROMPTED:
+            prompts = self.split.features["label"]
+            is_vector = prompts.is_floating_point()
+            self.dims["label"] = prompts.shape[1] if is_vector else self.dims["text"]
+        self.dims["classes"] = self.split.labels.shape[1]
 
     def wrap(self, modality: str, head: nn.Module) -> nn.Module:
         """Put a head on a tower of its own; a label vector needs none."""
@@ -131,7 +153,7 @@ class TunedInputs:
         self._towers[modality] = Tuned(tower, head, self._config.optim.precision)
         return self._towers[modality]
 
-    def codes(self, method: Method, modality: str, part: str) -> NDArray[np.uint8]:  # noqa: ARG002
+    def codes(self, modality: str, head: nn.Module, part: str) -> NDArray[np.uint8]:  # noqa: ARG002
         """See `Inputs`."""
         return _packed(codes_of(self._towers[modality], self._parts[part], modality))
 
@@ -153,7 +175,9 @@ class TunedInputs:
             features = {"image": encoder.pixels(images, len(rows), done=advance)}
         features["text"] = encoder.tokens(dataset.texts[i] for i in rows)
         if part == "train":
-            features["label"] = self._label_inputs(labels)
+            check_labelled(labels)
+            if self._config.method in PROMPTED:
+                features["label"] = self._label_inputs(labels)
         moved = {m: values.to(device) for m, values in features.items()}
         mean, deviation = (values.to(device) for values in encoder.normalisation)
         return InputSplit(moved, labels.to(device), mean, deviation)
@@ -161,7 +185,6 @@ class TunedInputs:
     def _label_inputs(self, labels: Tensor) -> Tensor:
         """Tokens of the label prompts, or the label vectors themselves."""
         soda, names = self._config.soda, self._dataset.label_names
-        check_labelled(labels)
         if soda.prompt == "multihot":
             return labels
         style = "bare" if soda.prompt == "bare" else "sentence"
@@ -172,17 +195,32 @@ class TunedInputs:
 def encode_dataset(
     encoder: Encoder, dataset: ImageTextDataset, config: TrainConfig
 ) -> dict[str, Tensor]:
-    """Features (n_items, d) of all images and texts; labels are not touched.
+    """Features (n_items, d) of each modality that is used; labels are not touched.
 
-    What the dataset brings as features is taken as it is.
+    What the dataset brings as features is taken as it is. Features of items that lack a modality
+    are 0.
     """
-    cache = config.encoder.cache
-    features = {m: torch.from_numpy(values.copy()) for m, values in dataset.features.items()}
-    if "image" not in features:
-        features["image"] = image_features(encoder, dataset, cache=cache)
-    if "text" not in features:
-        features["text"] = text_features(encoder, dataset.texts, cache=cache)
-    return features
+    return {m: _features(encoder, dataset, m, config.encoder.cache) for m in dataset.chosen}
+
+
+def _features(
+    encoder: Encoder, dataset: ImageTextDataset, modality: str, cache: Path | None
+) -> Tensor:
+    has = dataset.has(modality)
+    if modality in dataset.features:
+        values = dataset.features[modality]
+        return torch.from_numpy(np.where(has[:, None], values, np.float32(0)))
+    own = {"image": Modality(images=dataset.images), "text": Modality(texts=dataset.texts)}
+    items, rows = (own | dict(dataset.others))[modality], np.flatnonzero(has)
+    if items.images is not None:
+        pictures = Pictures(ChosenImages(items.images, rows))
+        found = image_features(encoder, pictures, cache=cache)
+    else:
+        assert items.texts is not None
+        found = text_features(encoder, [items.texts[i] for i in rows], cache=cache)
+    whole = torch.zeros(len(dataset), found.shape[1])
+    whole[torch.from_numpy(rows)] = found
+    return whole
 
 
 def training_split(
@@ -191,23 +229,56 @@ def training_split(
     features: Mapping[str, Tensor],
     config: TrainConfig,
 ) -> Split:
-    """The training rows with their labels and the features of their label prompts."""
-    rows = dataset.splits["train"]
+    """The rows that are learned from, with their labels and, where they are used, label prompts.
+
+    The labels of unlabelled rows are NaN, so that no method can read them. Only with
+    `config.skdch.authors_leak` they are there.
+
+    Raises:
+        DistillError: a labelled row has no label, or labels that are to leak are not there.
+    """
+    rows = learned_rows(config, dataset)
     labels = torch.tensor(dataset.labels[rows]).float()
-    prompts = prompt_features(
+    hidden = torch.from_numpy(~np.isin(rows, dataset.splits["train"]))
+    check_labelled(labels[~hidden])
+    if not config.skdch.authors_leak or config.method not in SEMI_SUPERVISED:
+        labels[hidden] = torch.nan
+    elif not labels.any(dim=1).all():
+        raise DistillError(
+            f"authors-leak: expected labels of all unlabelled items of {dataset.name}, got items "
+            "without any; leave it out"
+        )
+    index = torch.tensor(rows)
+    taken = {m: values[index] for m, values in features.items()}
+    if config.method in PROMPTED:
+        taken["label"] = prompt_features(
+            labels,
+            dataset.label_names,
+            lambda texts: text_features(encoder, texts, cache=config.encoder.cache),
+            style=config.soda.prompt,
+            template=config.soda.template,
+        )
+    masks = {m: torch.from_numpy(dataset.has(m)[rows]) for m in features}
+    return Split(
+        taken,
         labels,
-        dataset.label_names,
-        lambda texts: text_features(encoder, texts, cache=config.encoder.cache),
-        style=config.soda.prompt,
-        template=config.soda.template,
+        hidden=hidden if hidden.any() else None,
+        present={m: mask for m, mask in masks.items() if not mask.all()},
     )
-    taken = torch.tensor(rows)
-    return Split({**{m: f[taken] for m, f in features.items()}, "label": prompts}, labels)
 
 
 def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:
     """Codes (n, n_bytes) of features (n, d): bit = h > 0."""
     return _packed(head_output(head, features))
+
+
+def _moved(split: Split, device: torch.device) -> Split:
+    return Split(
+        {m: values.to(device) for m, values in split.features.items()},
+        split.labels.to(device),
+        hidden=None if split.hidden is None else split.hidden.to(device),
+        present={m: mask.to(device) for m, mask in split.present.items()},
+    )
 
 
 def _packed(codes: Tensor) -> NDArray[np.uint8]:
@@ -220,6 +291,11 @@ def _check_tunable(dataset: ImageTextDataset, config: TrainConfig) -> None:
         raise DistillError(
             f"encoder-mode: expected frozen for {dataset.name}, which brings its features, got "
             "finetune; leave it out"
+        )
+    if not all(dataset.has(modality).all() for modality in dataset.chosen):
+        raise DistillError(
+            f"encoder-mode: expected frozen for {dataset.name}, of whose items some lack image or "
+            "text, got finetune; leave it out"
         )
     if config.soda.prompt == "set":
         raise DistillError(

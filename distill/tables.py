@@ -21,7 +21,8 @@ def build(kind: type[T], values: Mapping[str, Any], *, prefix: str = "") -> T:
     """A dataclass from its table; what is absent keeps its default.
 
     Args:
-        kind: of fields that are plain values, literals, paths or such dataclasses.
+        kind: of fields that are plain values, literals, paths, tuples of strings or such
+            dataclasses.
         values: nested tables.
         prefix: dotted name of the table, for messages.
 
@@ -104,6 +105,10 @@ def _value(hint: Any, value: Any, name: str) -> Any:
         return value
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         hint = next(h for h in typing.get_args(hint) if h is not type(None))
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{name}: expected a list, got {value!r}")
+        return tuple(_value(typing.get_args(hint)[0], each, name) for each in value)
     accepted = {float: (int, float), Path: (str, Path)}.get(hint, (hint,))
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
         raise ConfigError(f"{name}: expected {hint.__name__}, got {value!r}")

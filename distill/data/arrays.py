@@ -59,8 +59,13 @@ def without_blank_end(lines: Sequence[str], n: int = 0) -> list[str]:
     return list(lines[:end])
 
 
-def features(value: Any, where: str) -> NDArray[np.float32]:
+def features(value: Any, where: str, *, missing: bool = False) -> NDArray[np.float32]:
     """Check a feature matrix.
+
+    Args:
+        value: the matrix.
+        where: file and variable, for messages.
+        missing: take rows of NaN alone, which stand for what an item lacks.
 
     Returns:
         (n, d) float32.
@@ -77,10 +82,13 @@ def features(value: Any, where: str) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # becomes inf, and is found below
         matrix = np.ascontiguousarray(array, np.float32)
     finite = np.isfinite(matrix).all(axis=1)
+    if missing:
+        finite |= np.isnan(matrix).all(axis=1)
     if not finite.all():
+        remedy = ", or fill the row with NaN for what an item lacks" * missing
         raise DistillError(
             f"{where}: expected finite numbers, got NaN or infinity in row {finite.argmin()}; "
-            "compute it again"
+            f"compute it again{remedy}"
         )
     return matrix
 

@@ -2,24 +2,20 @@
 
 import hashlib
 import json
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from distill.data.images import ImageSource, NoImages, decode, unreadable
-from distill.data.splits import Splits
-from distill.data.text import scrub, title_leak
+from distill.data.images import ImageSource, NoImages, Pictures
+from distill.data.modalities import BOTH, Given, Modality
 from distill.types import DistillError
 
 Text = Literal["full", "scrubbed"]
 BadImages = Literal["refuse", "skip"]
-_SHOWN = 10
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,16 +23,18 @@ class Item:
     """One picture with its text and labels, as a source describes it.
 
     Attributes:
-        image: name of the picture within its source.
-        text: title or caption; may be empty.
-        labels: names; an item without any is only ever searched, never learned from.
+        image: name of the picture within its source; empty where there is none.
+        text: title or caption; may be empty, and None where there is none.
+        labels: names; an item without any is never a query.
         split: a word of `splits.WORDS`, or None where the source does not say.
+        others: further modalities of the item by name.
     """
 
     image: str
-    text: str
+    text: str | None
     labels: tuple[str, ...]
     split: str | None = None
+    others: Mapping[str, Given] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +50,17 @@ class ImageTextDataset:
         splits: "train", "validation", "query", "database" -> int64 row numbers; "database" and
             "query" ascending. Where the split is drawn here, the database is everything that is
             not a query, train and validation included; a published protocol has its own rule, and
-            a dataset without labels has neither queries nor validation items.
+            a dataset without labels has neither queries nor validation items. A fifth part,
+            "unlabelled", is there where items of the database are learned from without their
+            labels: those that have none, and those whose labels are hidden from every method.
         images: the encoded pictures.
-        features: of datasets that come as arrays: "image" or "text" -> (n, d) float32, in the place
-            of pictures or texts to encode; without pictures `images` is a `NoImages`.
+        features: of datasets that come as arrays: modality -> (n, d) float32, in the place of
+            pictures or texts to encode; without pictures `images` is a `NoImages`. A row of NaN
+            stands for what an item lacks.
+        others: further modalities to encode, by name.
+        chosen: names of the modalities that are used, in order.
+        present: "image" and "text", where some items lack them -> (n) bool, the items that have
+            them.
         protocol: one sentence naming dataset, split, seed, how many texts give a label away, text
             field and label field.
     """
@@ -68,9 +73,29 @@ class ImageTextDataset:
     images: ImageSource
     protocol: str
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    others: Mapping[str, Modality] = field(default_factory=dict)
+    chosen: tuple[str, ...] = BOTH
+    present: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Names of what an item may have, of what is used."""
+        return self.chosen
+
+    def has(self, modality: str) -> np.ndarray:
+        """(n) bool, the items that have a modality."""
+        if modality in self.features:
+            return self._given[modality]
+        if modality in self.others:
+            return self.others[modality].present
+        return self.present.get(modality, np.ones(len(self), bool))
+
+    @cached_property
+    def _given(self) -> dict[str, np.ndarray]:
+        return {m: ~np.isnan(values).all(axis=1) for m, values in self.features.items()}
 
     @property
     def has_images(self) -> bool:
@@ -79,154 +104,82 @@ class ImageTextDataset:
 
     def image(self, i: int) -> Image.Image:
         """Decode picture i to RGB."""
-        return decode(self.image_bytes(i), self.image_name(i))
+        return Pictures(self.images).image(i)
 
     def image_bytes(self, i: int) -> bytes:
         """Return picture i as it is stored, encoded."""
-        try:
-            return self.images.read(i)
-        except OSError as error:
-            raise DistillError(
-                f"{self.image_name(i)}: expected a readable image, got {error}"
-            ) from error
+        return Pictures(self.images).image_bytes(i)
 
     def image_name(self, i: int) -> str:
         """Name of picture i within its source."""
         return self.images.names[i]
+
+    def item_name(self, i: int) -> str:
+        """What item i is called in messages."""
+        return self.image_name(i) or self.texts[i] or f"item {i}"
 
     def labels_of(self, i: int) -> tuple[str, ...]:
         """Names of the labels of item i."""
         return tuple(self.label_names[k] for k in np.flatnonzero(self.labels[i]))
 
     def require_images(self, purpose: str) -> None:
-        """Refuse a dataset that comes without pictures.
+        """Refuse a dataset whose items do not all have pictures.
 
         Args:
             purpose: what pictures are needed for, as in "to hash".
 
         Raises:
-            DistillError: there are only features.
+            DistillError: there are only features, or items without.
         """
         if not self.has_images:
             raise DistillError(
                 f"images: expected pictures {purpose}, got {self.name}, which comes as features; "
                 "choose another dataset or an image-text method"
             )
+        if not (has := self.has("image")).all():
+            raise DistillError(
+                f"images: expected a picture of every item {purpose}, got {int((~has).sum()):,} "
+                f"items of {self.name} without one, the first being "
+                f"{self.item_name(int(has.argmin()))}; leave them out"
+            )
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 in hex over texts, labels, split, picture bytes and features where there are.
+        """SHA-256 in hex over all that is there of each item, its labels, and the split.
 
-        Equal data, equal string.
+        Equal data, equal string. Unlabelled items that are just those of the database that have no
+        label follow from the rest.
         """
         digest = hashlib.sha256(json.dumps([self.texts, self.label_names]).encode())
         digest.update(self.labels.tobytes())
+        without = np.flatnonzero(~self.labels.any(axis=1))
         for part in sorted(self.splits):
-            digest.update(f"{part}:{self.splits[part].tolist()}".encode())
-        for i in range(len(self) if self.has_images else 0):
-            digest.update(hashlib.sha256(self.image_bytes(i)).digest())
+            rows = self.splits[part]
+            if part == "unlabelled" and np.array_equal(
+                rows, np.intersect1d(without, self.splits["database"])
+            ):
+                continue
+            digest.update(f"{part}:{rows.tolist()}".encode())
+        for modality in sorted(self.present):
+            digest.update(f"{modality}:".encode() + self.present[modality].tobytes())
+        if self.has_images:
+            _add_pictures(digest, self.images)
         for modality in sorted(self.features):
             values = self.features[modality]
             digest.update(f"{modality}:{values.shape}".encode())
             digest.update(np.ascontiguousarray(values))
+        for name in sorted(self.others):
+            digest.update(json.dumps([name, self.others[name].texts]).encode())
+            if (images := self.others[name].images) is not None:
+                _add_pictures(digest, images)
         return digest.hexdigest()
 
 
-def assemble(
-    name: str,
-    items: Sequence[Item],
-    images: ImageSource,
-    splits: Splits,
-    *,
-    text: Text,
-    protocol: str,
-    features: Mapping[str, np.ndarray] | None = None,
-    named: bool = True,
-) -> ImageTextDataset:
-    """Make a dataset of checked items.
-
-    Args:
-        name: short name of the dataset.
-        items: (n) what each row holds.
-        images: (n) the pictures of the same rows.
-        splits: rows of each part.
-        text: "scrubbed" takes each item's own labels out of its text.
-        protocol: the sentence as "items and split; text and labels", without the final full stop;
-            where there are texts, their treatment and the share of them that give a label away are
-            added here.
-        features: see `ImageTextDataset`.
-        named: whether labels are words, that a text may contain, and not only numbers.
-
-    Raises:
-        DistillError: texts are to be scrubbed that are features, or of labels without a name.
-    """
-    names = sorted({label for item in items for label in item.labels})
-    column = {label: k for k, label in enumerate(names)}
-    labels = np.zeros((len(items), len(names)), np.uint8)
-    for i, item in enumerate(items):
-        labels[i, [column[label] for label in item.labels]] = 1
-    texts = tuple(item.text for item in items)
-    features = dict(features or {})
-    if text == "scrubbed" and ("text" in features or not named):
-        reason = "texts that come as features" if "text" in features else "labels without names"
-        raise DistillError(f"text: expected full for {reason} of {name}, got scrubbed")
-    if any(texts) and named:
-        if text == "scrubbed":
-            texts = tuple(scrub(item.text, item.labels) for item in items)
-            protocol += ", each item's own labels taken out of its text"
-        leak = title_leak(texts, [item.labels for item in items])
-        split, _, fields = protocol.rpartition("; ")
-        protocol = f"{split}, {100 * leak:.1f} % of the texts contain one of their labels; {fields}"
-    for array in (labels, *splits.values(), *features.values()):
-        array.flags.writeable = False
-    return ImageTextDataset(
-        name, texts, labels, tuple(names), splits, images, f"{protocol}.", features
-    )
+class _Digest(Protocol):
+    def update(self, data: bytes, /) -> None: ...
 
 
-def readable_rows(source: ImageSource, bad_images: BadImages, *, where: str) -> list[int]:
-    """Decode every picture once and return the rows to keep.
-
-    Args:
-        source: the pictures.
-        bad_images: "refuse" raises, "skip" leaves them out and logs a warning with their names.
-        where: the folder or file, for the message.
-
-    Raises:
-        DistillError: "refuse" and a picture is missing or damaged, or no picture is left.
-    """
-    bad = unreadable(source)
-    if bad:
-        shown = "; ".join(f"{source.names[i]} ({bad[i]})" for i in list(bad)[:_SHOWN])
-        more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        if bad_images == "refuse":
-            raise DistillError(
-                f"images: expected {len(source.names)} complete images in {where}, got {len(bad)} "
-                f"that cannot be read: {shown}{more}; repair or remove them, or choose to skip "
-                "bad images"
-            )
-        _log.warning(
-            "%s: skipped %d of %d images that cannot be read: %s%s",
-            where,
-            len(bad),
-            len(source.names),
-            shown,
-            more,
-        )
-    return [i for i in range(len(source.names)) if i not in bad]
-
-
-def labelled(items: Sequence[Item], *, where: str) -> np.ndarray:
-    """Return (n) bool, which items have a label.
-
-    Raises:
-        DistillError: there is no item, or none has a label.
-    """
-    if not items:
-        raise DistillError(f"items: expected at least one in {where}, got none; add items")
-    mask = np.array([bool(item.labels) for item in items])
-    if not mask.any():
-        raise DistillError(
-            f"labels: expected at least one item with a label in {where}, got none; add labels"
-        )
-    return mask
+def _add_pictures(digest: _Digest, images: ImageSource) -> None:
+    pictures = Pictures(images)
+    for i, name in enumerate(images.names):
+        digest.update(hashlib.sha256(pictures.image_bytes(i) if name else b"").digest())

@@ -1,13 +1,11 @@
 """Build the embedded archives: python -m distill.data.build_embedded --clipart DIR --emoji DIR.
 
-CLIPART is the full set of Open Clip Art (see `debian_clipart`). EMOJI holds `emoji.json`, a list of
-{"id", "label", "subgroup", "fluent"}, and pictures `emoji/ID_noto.jpg` and `emoji/ID_fluent.jpg`.
+CLIPART is the full set of Open Clip Art (see `debian_clipart`), EMOJI that of emoji (see `emoji`).
 Equal input and the same version of libwebp give equal archives.
 """
 
 import argparse
 import io
-import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,7 +17,9 @@ from PIL import Image
 
 from distill.data.base import Item
 from distill.data.embedded import ARCHIVES, PROTOCOLS, pack_archive
+from distill.data.emoji import read_emoji, tags_of
 from distill.data.images import decode
+from distill.data.modalities import Given
 from distill.data.openclipart import LEAST_ITEMS, read_clipart, with_labels
 from distill.files import write_whole
 from distill.types import DistillError
@@ -29,8 +29,6 @@ EMOJI_PER_LABEL = 40
 LEAST_PER_LABEL = 15
 NO_LABELS = frozenset({"architetto_francesco_rollandin", "11"})
 """Tags that name an author or nothing at all."""
-NO_EMOJI = frozenset({"country-flag"})
-"""Fluent has no flags of its own: the package it came in fills them from elsewhere."""
 PIXELS, QUALITY = 128, 75
 
 
@@ -46,8 +44,9 @@ def select_clipart(items: Sequence[Item]) -> list[Item]:
     ]
     kept, seen = [], Counter[str]()
     for item in items:
-        seen[item.text.casefold()] += 1
-        if item.text and item.labels and seen[item.text.casefold()] <= CLIPART_PER_TEXT:
+        text = (item.text or "").casefold()
+        seen[text] += 1
+        if text and item.labels and seen[text] <= CLIPART_PER_TEXT:
             kept.append(item)
     chosen: set[str] = set()
     have = Counter[str]()
@@ -64,17 +63,11 @@ def select_clipart(items: Sequence[Item]) -> list[Item]:
 
 def select_emoji(root: Path) -> list[Item]:
     """Choose emoji that exist in both styles, at most 40 of a subgroup; images hold the id."""
-    try:
-        items = [
-            Item(f"{entry['id']:04d}", entry["label"], (entry["subgroup"],))
-            for entry in json.loads((root / "emoji.json").read_bytes())
-            if entry["fluent"] and entry["subgroup"] not in NO_EMOJI
-        ]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DistillError(
-            f"emoji: expected id, label, subgroup and fluent per entry of {root / 'emoji.json'}, "
-            f"got {error!r}"
-        ) from error
+    items = [
+        Item(emoji.number, emoji.name, (emoji.subgroup,), others=tags_of(emoji))
+        for emoji in read_emoji(root)
+        if emoji.fluent
+    ]
     groups = _by_label(items).values()
     # Every k-th of a large subgroup: neighbours are variants of each other.
     chosen = {
@@ -147,9 +140,17 @@ def _write(
         for folder, files in pictures.items()
         for number, file in enumerate(files)
     }
-    first = next(iter(pictures))
+    first, *further = pictures
     stored = [
-        replace(item, image=f"{first}{number:04d}.webp")
+        replace(
+            item,
+            image=f"{first}{number:04d}.webp",
+            others={
+                folder.strip("/"): Given("image", f"{folder}{number:04d}.webp")
+                for folder in further
+            }
+            | dict(item.others),
+        )
         for number, item in enumerate(with_splits(items, name))
     ]
     data = pack_archive(stored, blobs)

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distill.data.base import ImageTextDataset, Item, Text, assemble
+from distill.data.assemble import assemble
+from distill.data.base import ImageTextDataset, Item, Text
 from distill.data.cifar10_files import CLASSES, find_folder, read_folder, read_subset
 from distill.data.images import ChosenImages, ImageSource
-from distill.data.splits import Splits
+from distill.data.splits import Splits, learners
 from distill.types import DistillError
 
 SUBSET_QUERIES = 200
@@ -93,7 +94,7 @@ def _assemble(
     each = f", {per_class} a class," if per_class else ""
     drawn = " or ".join(f"permutation({size})" for size in np.unique(sizes))
     sentence += (
-        f", of which {len(splits['train']):,} train, {_TRAIN} a class by {drawn}; "
+        f", of which {learners(splits, digits=',')}, {_TRAIN} a class by {drawn}; "
         f"{len(splits['query']):,} queries{each} of the second half of the "
         f"{len(labels) - len(order):,} shuffled test images, {len(splits['validation']):,} "
         f"validation queries{each} of the first; split seed {seed}; no texts, labels = classes"

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 
-from distill.data.base import ImageTextDataset, Item, Text, assemble, labelled
-from distill.data.images import MemoryImages
+from distill.data.assemble import assemble, labelled
+from distill.data.base import ImageTextDataset, Item, Text
+from distill.data.further import images_of, others_of
+from distill.data.images import ImageSource, MemoryImages
 from distill.data.manifest import dump, parse
+from distill.data.modalities import BOTH
 from distill.data.splits import SplitProtocol, describe, from_words
 from distill.types import DistillError
 
@@ -24,16 +27,25 @@ PROTOCOLS = {
 
 
 def load_embedded(
-    name: str, *, text: Text, split_seed: int, fields: str, folder: str = ""
+    name: str,
+    *,
+    text: Text,
+    split_seed: int,
+    fields: str,
+    folder: str = "",
+    title: str = "",
+    chosen: Sequence[str] | None = None,
 ) -> ImageTextDataset:
     """Read an embedded dataset.
 
     Args:
         name: of the archive, a key of `PROTOCOLS`.
-        text: see `base.assemble`.
+        text: see `assemble.assemble`.
         split_seed: 0 takes the stored split.
         fields: what text and labels are, for the protocol sentence.
         folder: folder of the pictures inside the archive when the manifest's own is not wanted.
+        title: short name of the dataset; "": that of the archive.
+        chosen: the modalities that are used; None: image and text.
     """
     items, blobs = _read(name)
     if folder:
@@ -45,11 +57,27 @@ def load_embedded(
     else:
         splits = SplitProtocol(protocol.queries, protocol.validation, split_seed).draw(mask)
         origin = f"drawn with split seed {split_seed}"
-    names = tuple(item.image for item in items)
-    images = MemoryImages(names, tuple(blobs[image] for image in names))
-    title = f"{name}-{folder}" if folder else name
+    title = title or name
     sentence = f"{title} (embedded, {len(items)} items): {describe(splits)}, {origin}; {fields}"
-    return assemble(title, items, images, splits, text=text, protocol=sentence)
+
+    def source(names: tuple[str, ...]) -> ImageSource:
+        return MemoryImages(names, tuple(blobs[image] for image in names))
+
+    return assemble(
+        title,
+        items,
+        images_of(items, source),
+        splits,
+        text=text,
+        protocol=sentence,
+        others=others_of(items, chosen or (), source),
+        chosen=chosen or BOTH,
+    )
+
+
+def read_items(name: str) -> list[Item]:
+    """The items of an archive."""
+    return _read(name)[0]
 
 
 def pack_archive(items: Sequence[Item], blobs: Mapping[str, bytes]) -> bytes:

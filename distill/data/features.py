@@ -1,22 +1,26 @@
-"""Pairs that are features already, in one of four layouts.
+"""Pairs, and items of more modalities, that are features already, in one of four layouts.
 
 A folder of arrays, divided by `--protocol` or at random:
 
     image.npy, text.npy    (n, d) features
+    NAME.npy               features of a further modality, as audio.npy
     labels.npy             (n, n_labels), each 0 or 1, or (n), the number of the one class of each,
                            at least 0
     classes.txt            a name of a label a line, where there is one; numbers count its lines
                            from 0
 
-A folder of arrays that are divided, as SKDCH and SCH-GAN keep XMedia. Test pairs are the queries;
-the training pairs and, where there are some, the "semi" pairs after them are the database. What
-"semi" pairs are labelled with is read like other labels: which of them a method may see is its own
-setting.
+A folder of arrays that are divided, as SKDCH and SCH-GAN keep XMedia. Test items are the queries;
+the training items and, where there are some, the "semi" items after them are the database. "semi"
+items are the unlabelled ones: their labels are read like others, and kept from every method.
 
     img_PART.npy                      (n, d) features, for PART in train, semi and test
     texts_PART.npy or txt_PART.npy    (n, d) features
+    NAME_PART.npy                     features of a further modality, as audio_train.npy
     labels_PART_img.npy, labels_PART_txt.npy    labels as above, equal to each other
     classes.txt                       as above
+
+Row i of every array is of item i, and a row of NaN alone stands for what an item lacks: so unpaired
+items are written. Image and text are used, and others where `--modalities` names them.
 
 A .mat file (v5 or HDF5) with `image`, `text` and `labels` as above, or one that is divided, with
 `I_tr`, `T_tr`, `L_tr` for the database and `I_te`, `T_te`, `L_te` for the queries.
@@ -38,18 +42,26 @@ from numpy.typing import NDArray
 from distill.data import arrays, matfile
 from distill.data.base import ImageTextDataset, Text
 from distill.data.images import NoImages
+from distill.data.modalities import BOTH, choose, is_name, listed
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.protocols import PublishedSplit, SplitRule
 from distill.types import DistillError
 
-Triple = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[Any]]
-"""Image features, text features and labels of some pairs."""
+Arrays = dict[str, NDArray[Any]]
+"""Of some items: modality -> (n, d) float32 features, and "labels"."""
 _N_CLASSES = 2**31
-_PARTS = ("train", "semi", "test")
+_WORDS = {"train": "train", "semi": "unlabelled", "test": "query"}
+"""Part of a divided folder -> what it says of its items."""
+_TEXTS = ("texts", "txt")
 
 
 def load(
-    root: Path | None = None, *, path: Path | None = None, text: Text, split: SplitRule
+    root: Path | None = None,
+    *,
+    path: Path | None = None,
+    text: Text,
+    split: SplitRule,
+    modalities: Sequence[str] | None = None,
 ) -> ImageTextDataset:
     """Read a folder or a file; `registry.load` describes the settings.
 
@@ -57,9 +69,9 @@ def load(
         DistillError: neither or both are given, or they are not as they should be.
     """
     if root is not None and path is None:
-        place, name, pairs = root, root.resolve().name, _read_folder(root)
+        place, name, pairs = root, root.resolve().name, _read_folder(root, modalities)
     elif path is not None and root is None:
-        place, name, pairs = path, path.stem, _read_file(path)
+        place, name, pairs = path, path.stem, _read_file(path, modalities)
     else:
         raise DistillError(
             "root: expected a folder of arrays, or a .mat file as path, for data features, got "
@@ -70,12 +82,12 @@ def load(
             f"protocol: expected none for the features in {place}, which come with their own "
             f"queries, got {split.name}; leave it out"
         )
-    dims = {modality: values.shape[1] for modality, values in pairs.features.items()}
+    dims = [str(pairs.features[modality].shape[1]) for modality in pairs.chosen]
     return dataset_of(
         name,
         pairs,
         where=str(place),
-        fields=f"image and text = the given features, {dims['image']} and {dims['text']} numbers, "
+        fields=f"{listed(pairs.chosen)} = the given features, {listed(dims)} numbers, "
         f"labels = the {pairs.labels.shape[1]} given ones",
         split=split,
         text=text,
@@ -83,76 +95,93 @@ def load(
     )
 
 
-def _read_folder(root: Path) -> Pairs:
-    if not (root / "img_train.npy").is_file():
-        whole = _triple(lambda name: arrays.read_npy(root / f"{name}.npy"), str(root))
-        return _pairs([whole], None, root)
-    there = [part for part in _PARTS if part != "semi" or (root / "img_semi.npy").is_file()]
-    triples = [_read_part(root, part) for part in there]
-    return _pairs(triples, ["query" if part == "test" else "train" for part in there], root)
+def _read_folder(root: Path, wanted: Sequence[str] | None) -> Pairs:
+    divided = (root / "img_train.npy").is_file()
+    end = "_train.npy" if divided else ".npy"
+    stems = sorted(file.name.removesuffix(end) for file in root.glob(f"*{end}"))
+    known = [*BOTH, *(stem for stem in stems if is_name(stem) and stem not in ("img", *_TEXTS))]
+    chosen = choose(known, wanted, BOTH, name=str(root))
+    if not divided:
+        whole = _checked(lambda name: arrays.read_npy(root / f"{name}.npy"), chosen, str(root))
+        return _joined([whole], chosen, None, root)
+    there = [part for part in _WORDS if part != "semi" or (root / "img_semi.npy").is_file()]
+    parts = [_read_part(root, part, chosen) for part in there]
+    return _joined(parts, chosen, [_WORDS[part] for part in there], root)
 
 
-def _read_part(root: Path, part: str) -> Triple:
-    stem = "texts" if (root / f"texts_{part}.npy").is_file() else "txt"
-    files = {"image": f"img_{part}", "text": f"{stem}_{part}", "labels": f"labels_{part}_img"}
-    triple = _triple(lambda name: arrays.read_npy(root / f"{files[name]}.npy"), f"{root}, {part}")
+def _read_part(root: Path, part: str, chosen: Sequence[str]) -> Arrays:
+    texts = next((t for t in _TEXTS if (root / f"{t}_{part}.npy").is_file()), _TEXTS[-1])
+    stems = {"image": f"img_{part}", "text": f"{texts}_{part}", "labels": f"labels_{part}_img"}
+    found = _checked(
+        lambda name: arrays.read_npy(root / f"{stems.get(name, f'{name}_{part}')}.npy"),
+        chosen,
+        f"{root}, {part}",
+    )
     other = root / f"labels_{part}_txt.npy"
-    if not np.array_equal(triple[2], arrays.read_npy(other)):
+    if not np.array_equal(found["labels"], arrays.read_npy(other)):
         raise DistillError(
             f"{other}: expected the labels of labels_{part}_img.npy, as texts and pictures are "
             "pairs, got others; take files that belong together"
         )
-    return triple
+    return found
 
 
-def _read_file(path: Path) -> Pairs:
-    def of_part(part: str) -> Triple:
+def _read_file(path: Path, wanted: Sequence[str] | None) -> Pairs:
+    chosen = choose(BOTH, wanted, BOTH, name=str(path))
+
+    def of_part(part: str) -> Arrays:
         keys = {"image": f"I_{part}", "text": f"T_{part}", "labels": f"L_{part}"}
-        return _triple(lambda name: matfile.read_mat(path, keys[name]), f"{path}, {part}")
+        where = f"{path}, {part}"
+        return _checked(lambda name: matfile.read_mat(path, keys[name]), chosen, where)
 
     if "I_tr" in matfile.mat_variables(path):
-        return _pairs([of_part("tr"), of_part("te")], ["train", "query"], path)
-    return _pairs([_triple(lambda name: matfile.read_mat(path, name), str(path))], None, path)
+        return _joined([of_part("tr"), of_part("te")], chosen, ["train", "query"], path)
+    whole = _checked(lambda name: matfile.read_mat(path, name), chosen, str(path))
+    return _joined([whole], chosen, None, path)
 
 
-def _triple(read: Callable[[str], Any], where: str) -> Triple:
-    image, text = (arrays.features(read(name), f"{where}, {name}") for name in ("image", "text"))
+def _checked(read: Callable[[str], Any], chosen: Sequence[str], where: str) -> Arrays:
+    found: Arrays = {
+        name: arrays.features(read(name), f"{where}, {name}", missing=True) for name in chosen
+    }
     labels = np.asarray(read("labels"))
     if labels.ndim not in (1, 2):
         raise DistillError(
             f"{where}, labels: expected labels 0 or 1, (n, n_labels), or class numbers (n), got "
             f"{labels.dtype} {labels.shape}; store them so"
         )
-    if labels.shape == (1, len(image)) and len(image) > 1:
-        labels = labels[0]
-    counts = {"image": image, "text": text, "labels": labels}
-    arrays.check_counts({f"{where}, {name}": len(values) for name, values in counts.items()})
-    return image, text, labels
+    n = len(found[chosen[0]])
+    found["labels"] = labels[0] if labels.shape == (1, n) and n > 1 else labels
+    arrays.check_counts({f"{where}, {name}": len(values) for name, values in found.items()})
+    return found
 
 
-def _pairs(triples: Sequence[Triple], said: Sequence[str] | None, place: Path) -> Pairs:
-    """Join the parts; names of the classes may be in the folder, or beside the file, `place`."""
-    image, text, labels = zip(*triples, strict=True)
+def _joined(
+    parts: Sequence[Arrays], chosen: tuple[str, ...], said: Sequence[str] | None, place: Path
+) -> Pairs:
+    """All items; names of the classes may be in the folder, or beside the file, `place`."""
+    labels = [part["labels"] for part in parts]
     if _are_classes(labels):
-        labels = tuple(part.ravel() for part in labels)
-    for modality, parts in (("image", image), ("text", text), ("labels", labels)):
-        shapes = {part.shape[1:] for part in parts}
-        if len(shapes) > 1:
+        labels = [each.ravel() for each in labels]
+    columns = {name: [part[name] for part in parts] for name in chosen} | {"labels": labels}
+    for name, found in columns.items():
+        if len({each.shape[1:] for each in found}) > 1:
             raise DistillError(
-                f"{modality}: expected equally many columns in all parts, got "
-                f"{' and '.join(str(part.shape) for part in parts)}; take files that belong "
+                f"{name}: expected equally many columns in all parts, got "
+                f"{' and '.join(str(each.shape) for each in found)}; take files that belong "
                 "together"
             )
     matrix, names, named = _labels(np.concatenate(labels), place)
     words = None
     if said is not None:
-        words = [word for word, part in zip(said, image, strict=True) for _ in range(len(part))]
+        words = [word for word, each in zip(said, labels, strict=True) for _ in range(len(each))]
     digits = len(str(len(matrix) - 1))
     return Pairs(
         NoImages(tuple(f"row {i:0{digits}d}" for i in range(len(matrix)))),
         matrix,
         names,
-        features={"image": np.concatenate(image), "text": np.concatenate(text)},
+        features={name: np.concatenate(columns[name]) for name in chosen},
+        chosen=chosen,
         said=words,
         named=named,
     )

@@ -3,7 +3,7 @@
 The text is the file's name without extension, its separators turned into blanks and the counter at
 its end dropped ("black_cat-012.jpg" is "black cat"), never the name of the folder. Hidden files,
 hidden folders and files without an image extension are passed over; pictures that lie directly in
-ROOT have no label and are only ever searched.
+ROOT have no label: they are unlabelled items, and never queries.
 
 Labels may come from a CSV file in place of the folders, with the columns `image` (relative to ROOT)
 and `label` (one, or several as `a|b`); pictures that it does not name have none. Where no picture
@@ -17,15 +17,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from distill.data.base import (
-    BadImages,
-    ImageTextDataset,
-    Item,
-    Text,
-    assemble,
-    labelled,
-    readable_rows,
-)
+from distill.data.assemble import assemble, labelled, readable_rows
+from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.images import FileImages
 from distill.data.splits import SplitProtocol, describe, unlabelled
 from distill.data.text import clean, is_unicode

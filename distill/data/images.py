@@ -62,6 +62,30 @@ class ChosenImages:
         return self._images.read(int(self._rows[i]))
 
 
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """The pictures of a source, decoded; what cannot be had is named in one sentence."""
+
+    source: ImageSource
+
+    def __len__(self) -> int:
+        return len(self.source.names)
+
+    def image(self, i: int) -> Image.Image:
+        """Decode picture i to RGB."""
+        return decode(self.image_bytes(i), self.source.names[i])
+
+    def image_bytes(self, i: int) -> bytes:
+        """Return picture i as it is stored, encoded."""
+        name = self.source.names[i]
+        if not name:
+            raise DistillError(f"image {i}: expected a picture, got an item without one")
+        try:
+            return self.source.read(i)
+        except OSError as error:
+            raise DistillError(f"{name}: expected a readable image, got {error}") from error
+
+
 @dataclass(frozen=True)
 class NoImages:
     """The names of pictures of which only features are there."""
@@ -109,9 +133,14 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def unreadable(source: ImageSource) -> dict[int, str]:
-    """Decode every picture and return row number -> reason for those that fail."""
+    """Decode every picture and return row number -> reason for those that fail.
+
+    A picture without a name is one that an item does not have.
+    """
 
     def problem(i: int) -> str | None:
+        if not source.names[i]:
+            return None
         try:
             decode(source.read(i), source.names[i])
         except OSError as error:

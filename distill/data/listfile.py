@@ -11,16 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.data.base import (
-    BadImages,
-    ImageTextDataset,
-    Item,
-    Text,
-    assemble,
-    readable_rows,
-)
+from distill.data.assemble import assemble, readable_rows
+from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.images import FileImages
-from distill.data.splits import SplitProtocol, Splits
+from distill.data.splits import SplitProtocol, Splits, learners
 from distill.types import DistillError
 
 FILES = {
@@ -64,7 +58,8 @@ def load(root: Path, *, text: Text, bad_images: BadImages, split_seed: int) -> I
     sizes = {part: f"{len(rows):,}" for part, rows in splits.items()}
     sentence = (
         f"lists in {name}, {len(items):,} items: {sizes['query']} queries against a database of "
-        f"{sizes['database']}, {sizes['train']} train, {sizes['validation']} validate ({origin}); "
+        f"{sizes['database']}, {learners(splits, digits=',')}, {sizes['validation']} validate "
+        f"({origin}); "
         f"no texts, labels = the {width} columns"
     )
     images = FileImages(root, tuple(row_of))

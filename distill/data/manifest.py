@@ -3,30 +3,43 @@
     {"image": "photos/7.jpg", "text": "two dogs on a beach", "labels": ["dog", "sea"]}
 
 `image` is a path relative to the manifest, or absolute. `split`, on every line or on none, is one
-of `splits.WORDS`. Other keys are ignored. Items without labels lie in the database only.
+of `splits.WORDS`. Other keys are ignored. Items without labels are never queries; without a split
+in the file, or marked "train", they are unlabelled items.
+
+Further modalities of an item, of which each is a picture or a text on all lines:
+
+    {"image": "7.jpg", "text": null, "labels": ["dog"], "modalities": {"sketch": {"image": "7.png"},
+    "tags": {"text": "dog, beach"}}}
+
+An item need not have all of them: null stands for an image, a text or another modality that it
+lacks, and what is in no `modalities` of a line is not there either. Image and text are used, and
+others where `--modalities` names them.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distill.data.base import (
-    BadImages,
-    ImageTextDataset,
-    Item,
-    Text,
-    assemble,
-    labelled,
-    readable_rows,
-)
+from distill.data.assemble import assemble, labelled
+from distill.data.base import BadImages, ImageTextDataset, Item, Text
+from distill.data.further import chosen_of, images_of, others_of, readable_items
 from distill.data.images import FileImages
+from distill.data.modalities import Given, is_name
 from distill.data.splits import WORDS, SplitProtocol, describe, from_words
 from distill.data.text import is_unicode
 from distill.types import DistillError
 
 
-def load(path: Path, *, text: Text, bad_images: BadImages, split_seed: int) -> ImageTextDataset:
+def load(
+    path: Path,
+    *,
+    text: Text,
+    bad_images: BadImages,
+    split_seed: int,
+    modalities: Sequence[str] | None = None,
+) -> ImageTextDataset:
     """Read a manifest; `registry.load` describes the settings.
 
     Raises:
@@ -40,10 +53,9 @@ def load(path: Path, *, text: Text, bad_images: BadImages, split_seed: int) -> I
         ) from error
     items = parse(data, where=str(path))
     labelled(items, where=str(path))
-    images = FileImages(path.parent, tuple(item.image for item in items))
-    rows = readable_rows(images, bad_images, where=str(path))
-    items = [items[i] for i in rows]
-    images = FileImages(path.parent, tuple(item.image for item in items))
+    chosen = chosen_of(items, modalities, name=str(path))
+    source = partial(FileImages, path.parent)
+    items = readable_items(items, chosen, source, bad_images, where=str(path))
     mask = labelled(items, where=str(path))
     protocol = SplitProtocol(seed=split_seed)
     if items[0].split is None:
@@ -57,7 +69,16 @@ def load(path: Path, *, text: Text, bad_images: BadImages, split_seed: int) -> I
         f"{path.name}, {len(items)} items: {describe(splits)}, {origin}; "
         "text and labels as in the file"
     )
-    return assemble(path.stem, items, images, splits, text=text, protocol=sentence)
+    return assemble(
+        path.stem,
+        items,
+        images_of(items, source),
+        splits,
+        text=text,
+        protocol=sentence,
+        others=others_of(items, chosen, source),
+        chosen=chosen,
+    )
 
 
 def parse(data: bytes, *, where: str) -> list[Item]:
@@ -78,7 +99,14 @@ def parse(data: bytes, *, where: str) -> list[Item]:
     if not numbered:
         raise DistillError(f"{where}: expected one JSON object a line, got an empty file")
     first = numbered[0][1]
+    kinds: dict[str, str] = {}
     for number, item in numbered:
+        for name, given in item.others.items():
+            if kinds.setdefault(name, given.kind) != given.kind:
+                raise DistillError(
+                    f"{where}, line {number}: expected {name} to be {kinds[name]}s, as in the "
+                    f"lines before, got {given.kind}; correct it"
+                )
         if (item.split is None) != (first.split is None):
             raise DistillError(
                 f'{where}, line {number}: expected "split" on every line or on none, got both '
@@ -95,9 +123,16 @@ def dump(items: Iterable[Item]) -> bytes:
     """
     lines = []
     for item in items:
-        entry: dict[str, Any] = {"image": item.image, "text": item.text, "labels": item.labels}
+        entry: dict[str, Any] = {
+            "image": item.image or None,
+            "text": item.text,
+            "labels": item.labels,
+        }
         if item.split is not None:
             entry["split"] = item.split
+        if item.others:
+            others = {name: {given.kind: given.value} for name, given in item.others.items()}
+            entry["modalities"] = others
         lines.append(json.dumps(entry, ensure_ascii=False) + "\n")
     return "".join(lines).encode()
 
@@ -113,21 +148,21 @@ def _item(line: bytes, where: str) -> Item:
         raise DistillError(f"{where}: expected one JSON object, got {error}; correct it") from error
     if not isinstance(entry, dict):
         raise DistillError(f"{where}: expected a JSON object, got {_kind(entry)}; put it in braces")
-    missing = [key for key in ("image", "text", "labels") if key not in entry]
-    if missing:
+    others = _others(entry.get("modalities", {}), f'{where}, "modalities"')
+    needed = ("labels",) if others else ("image", "text", "labels")
+    if missing := [key for key in needed if key not in entry]:
         keys = ", ".join(f'"{key}"' for key in missing)
         raise DistillError(f"{where}: expected the keys image, text, labels, got no {keys}; add it")
-    image, text = _text(entry["image"], "image", where), _text(entry["text"], "text", where)
-    if not image:
-        raise DistillError(f'{where}, "image": expected a file name, got ""; name the picture')
-    if "\0" in image:
-        raise DistillError(
-            f'{where}, "image": expected a file name, got one with U+0000; correct it'
-        )
+    image, text = entry.get("image"), entry.get("text")
+    image = "" if image is None else _picture(image, f'{where}, "image"')
+    text = text if text is None else _text(text, f'{where}, "text"')
+    if not image and text is None and not others:
+        raise DistillError(f"{where}: expected an image, a text or another modality, got none")
     labels = entry["labels"]
     if not isinstance(labels, list):
         raise DistillError(f'{where}, "labels": expected a list of strings, got {_kind(labels)}')
-    names = tuple(dict.fromkeys(_text(label, "labels", where) for label in labels))
+    wanted = "a list of strings"
+    names = tuple(dict.fromkeys(_text(each, f'{where}, "labels"', wanted) for each in labels))
     if "" in names:
         raise DistillError(f'{where}, "labels": expected names, got ""; remove the empty one')
     split = entry.get("split")
@@ -135,17 +170,57 @@ def _item(line: bytes, where: str) -> Item:
         raise DistillError(
             f'{where}, "split": expected one of {", ".join(WORDS)}, got {json.dumps(split)}'
         )
-    return Item(image, text, names, split)
+    return Item(image, text, names, split, others)
 
 
-def _text(value: object, key: str, where: str) -> str:
-    if not isinstance(value, str):
-        wanted = "a list of strings" if key == "labels" else "a string"
-        raise DistillError(f'{where}, "{key}": expected {wanted}, got {_kind(value)}')
-    if not is_unicode(value):
+def _others(entry: object, where: str) -> dict[str, Given]:
+    """The further modalities that an item has."""
+    if not isinstance(entry, dict):
         raise DistillError(
-            f'{where}, "{key}": expected Unicode text, got half a surrogate pair; correct it'
+            f'{where}: expected an object as {{"tags": {{"text": "dog, beach"}}}}, got '
+            f"{_kind(entry)}; correct it"
         )
+    found = {}
+    for name, value in entry.items():
+        if not is_name(name):
+            raise DistillError(
+                f"{where}: expected names of lowercase letters, digits and hyphens that are not "
+                f"taken, got {json.dumps(name)}; choose another"
+            )
+        if value is not None:
+            found[name] = _given(value, f"{where}, {name}")
+    return found
+
+
+def _given(value: object, where: str) -> Given:
+    if isinstance(value, dict) and len(value) == 1:
+        kind, content = next(iter(value.items()))
+        if kind == "image":
+            return Given(kind, _picture(content, where))
+        if kind == "text":
+            if words := _text(content, where):
+                return Given(kind, words)
+            raise DistillError(f'{where}: expected words, got ""; write null where there are none')
+    raise DistillError(
+        f'{where}: expected null, {{"image": "a file"}} or {{"text": "words"}}, got '
+        f"{json.dumps(value):.80}; correct it"
+    )
+
+
+def _picture(value: object, where: str) -> str:
+    image = _text(value, where)
+    if not image:
+        raise DistillError(f'{where}: expected a file name, got ""; name the picture')
+    if "\0" in image:
+        raise DistillError(f"{where}: expected a file name, got one with U+0000; correct it")
+    return image
+
+
+def _text(value: object, where: str, wanted: str = "a string") -> str:
+    if not isinstance(value, str):
+        raise DistillError(f"{where}: expected {wanted}, got {_kind(value)}")
+    if not is_unicode(value):
+        raise DistillError(f"{where}: expected Unicode text, got half a surrogate pair; correct it")
     return value
 
 

@@ -78,8 +78,8 @@ def load(
     Args:
         root: the folder.
         classes: so many of the most frequent concepts are labels; None: `CONCEPTS`.
-        text: see `base.assemble`.
-        bad_images: see `base.readable_rows`.
+        text: see `assemble.assemble`.
+        bad_images: see `assemble.readable_rows`.
         split: divides the items.
 
     Raises:

@@ -12,15 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.data.base import (
-    BadImages,
-    ImageTextDataset,
-    Item,
-    Text,
-    assemble,
-    labelled,
-    readable_rows,
-)
+from distill.data.assemble import assemble, labelled, readable_rows
+from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.embedded import load_embedded
 from distill.data.images import FileImages
 from distill.data.splits import SplitProtocol, describe

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.data.arrays import numbered
-from distill.data.base import BadImages, ImageTextDataset, Item, Text, assemble, readable_rows
+from distill.data.assemble import assemble, readable_rows
+from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.images import ChosenImages, ImageSource, NoImages
+from distill.data.modalities import BOTH
 from distill.data.protocols import SplitRule
 from distill.data.splits import SplitProtocol, Splits, describe, from_words
 from distill.types import DistillError
@@ -30,6 +32,7 @@ class Pairs:
         label_names: (n_labels) names; None: numbers from 0.
         texts: (n) texts; empty for pairs whose texts come as features.
         features: see `ImageTextDataset`.
+        chosen: see `ImageTextDataset`.
         said: (n) one of `splits.WORDS` for each pair, where the files divide them.
         named: whether names of labels, where there are some, are words.
     """
@@ -39,6 +42,7 @@ class Pairs:
     label_names: Sequence[str] | None
     texts: Sequence[str] | None = None
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    chosen: tuple[str, ...] = BOTH
     said: Sequence[str] | None = None
     named: bool = True
 
@@ -53,7 +57,7 @@ def dataset_of(
     text: Text,
     bad_images: BadImages,
 ) -> ImageTextDataset:
-    """Make a dataset of all pairs that have a label and whose picture can be read.
+    """Make a dataset of all pairs that have a label, or are unlabelled, and a readable picture.
 
     Args:
         name: short name of the dataset.
@@ -61,8 +65,8 @@ def dataset_of(
         where: the folder or file.
         fields: what text and labels are, for the protocol sentence.
         split: divides the pairs; of a split that the files give, the validation pairs only.
-        text: see `base.assemble`.
-        bad_images: see `base.readable_rows`.
+        text: see `assemble.assemble`.
+        bad_images: see `assemble.readable_rows`.
 
     Raises:
         DistillError: no label, a picture that cannot be read, or a split for other data.
@@ -91,12 +95,16 @@ def dataset_of(
         protocol=f"{name}, {len(rows)} items{without}: {describe(splits)}, {origin}; {fields}",
         features={modality: values[rows] for modality, values in pairs.features.items()},
         named=named,
+        chosen=pairs.chosen,
     )
 
 
 def _labelled_rows(pairs: Pairs, where: str) -> NDArray[np.int64]:
-    rows = np.flatnonzero(pairs.labels.any(axis=1))
-    if not len(rows):
+    kept = pairs.labels.any(axis=1)
+    if pairs.said is not None:
+        kept = kept | np.array([word == "unlabelled" for word in pairs.said])
+    rows = np.flatnonzero(kept)
+    if not pairs.labels.any():
         raise DistillError(
             f"labels: expected at least one item with a label in {where}, got none; add labels"
         )
@@ -124,7 +132,7 @@ def _items(pairs: Pairs, rows: NDArray[np.int64], images: Sequence[str]) -> list
 
 def _divided(pairs: Pairs, rows: NDArray[np.int64], split: SplitRule) -> tuple[Splits, str]:
     """The split of the chosen rows, and where it comes from."""
-    labelled = np.ones(len(rows), bool)
+    labelled = np.asarray(pairs.labels[rows].any(axis=1))
     if pairs.said is None:
         return split.draw(labelled), split.origin
     said = [pairs.said[i] for i in rows]

@@ -1,7 +1,8 @@
 """Datasets by name: the one place that knows them all."""
 
+import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,8 @@ from distill.data import (
     wikipedia,
 )
 from distill.data.base import BadImages, ImageTextDataset, Text
+from distill.data.labelled import check_share, hide_labels
+from distill.data.modalities import BOTH, choose
 from distill.data.protocols import split_rule
 from distill.data.wikipedia import TextFeatures
 from distill.types import DistillError
@@ -45,9 +48,10 @@ class _Source:
 
 _SOURCES = {
     "openclipart": _Source(openclipart.load, takes=("root", "bad_images")),
-    "emoji": _Source(partial(emoji.load, "noto")),
-    "emoji-fluent": _Source(partial(emoji.load, "fluent")),
-    "manifest": _Source(manifest.load, {"path": "a JSONL file"}, ("bad_images",)),
+    "emoji": _Source(partial(emoji.load, "noto"), takes=("root", "bad_images")),
+    "emoji-fluent": _Source(partial(emoji.load, "fluent"), takes=("root", "bad_images")),
+    "emoji-all": _Source(partial(emoji.load, "all"), takes=("root", "bad_images", "modalities")),
+    "manifest": _Source(manifest.load, {"path": "a JSONL file"}, ("bad_images", "modalities")),
     "imagefolder": _Source(imagefolder.load, {"root": "a folder"}, ("path", "bad_images")),
     "listfile": _Source(listfile.load, {"root": "a folder"}, ("bad_images",)),
     "cifar10": _Source(cifar10.load, {"root": "a folder"}, ("queries_per_class",)),
@@ -58,7 +62,7 @@ _SOURCES = {
     "mat": _Source(mat.load, {"root": "a folder"}, ("bad_images", "protocol")),
     "coco": _Source(coco.load, {"root": "a folder"}, ("bad_images", "protocol")),
     "nuswide": _Source(nuswide.load, {"root": "a folder"}, ("bad_images", "protocol", "classes")),
-    "features": _Source(features.load, takes=("root", "path", "protocol")),
+    "features": _Source(features.load, takes=("root", "path", "protocol", "modalities")),
     "wikipedia": _Source(wikipedia.load, {"root": "a folder"}, ("text_features",)),
 }
 NAMES = tuple(_SOURCES)
@@ -76,17 +80,19 @@ def load(
     queries_per_class: int | None = None,
     classes: int | None = None,
     text_features: TextFeatures = "tfidf",
+    labelled: float = 1.0,
+    modalities: Sequence[str] | None = None,
 ) -> ImageTextDataset:
     """Read a dataset.
 
     Args:
-        name: "openclipart" (embedded, or the full set under `root`), "emoji", "emoji-fluent",
-            "manifest" (`path` is a JSONL file), "imagefolder" (`root` holds label folders, or
-            pictures whose labels are in the CSV file `path`, or pictures without any), "listfile"
-            (`root` holds the lists of the hashing literature), "cifar10" (`root` holds its
-            batches), "cifar10-subset" (`path` is an .npz file), or a layout of cross-modal hashing:
-            "dcmh" (`path` is FLICKR-25K.mat), "mat" (`root` holds index.mat, caption.mat or
-            caption.txt, and label.mat), "coco", "nuswide" (`root` holds the published files),
+        name: "openclipart", "emoji", "emoji-fluent" and "emoji-all" (embedded, or the full set
+            under `root`), "manifest" (`path` is a JSONL file), "imagefolder" (`root` holds label
+            folders, or pictures whose labels are in the CSV file `path`, or pictures without any),
+            "listfile" (`root` holds the lists of the hashing literature), "cifar10" (`root` holds
+            its batches), "cifar10-subset" (`path` is an .npz file), or a layout of cross-modal
+            hashing: "dcmh" (`path` is FLICKR-25K.mat), "mat" (`root` holds index.mat, caption.mat
+            or caption.txt, and label.mat), "coco", "nuswide" (`root` holds the published files),
             "features" (`root` holds arrays, or `path` is a .mat file) or "wikipedia" (`root` holds
             raw_features.mat and two lists).
         root: folder of the full set, of the label folders, of the lists, batches or arrays.
@@ -104,6 +110,9 @@ def load(
             class; 0 is all, None all of "cifar10" and 200 of "cifar10-subset".
         classes: of NUS-WIDE, so many of the most frequent concepts are labels; None: the usual 21.
         text_features: of Wikipedia, "tfidf" or "lda".
+        labelled: share of the training items that keep their labels, see `labelled.hide_labels`.
+        modalities: those to use, in order; None: the dataset's usual ones, which are image and text
+            of all but "emoji-all". "manifest" and "features" may have further ones.
 
     Raises:
         DistillError: an unknown name, a wrong setting, or data not as they should be.
@@ -132,11 +141,22 @@ def load(
     for key, value in counts.items():
         if value is not None:
             _check_count(key, value)
-    settings = given | {"bad_images": bad_images, "text_features": text_features}
+    settings = given | {
+        "bad_images": bad_images,
+        "text_features": text_features,
+        "modalities": modalities,
+    }
     accepted = {k: settings[k] for k in (*source.needs, *source.takes) if k != "protocol"}
+    check_share(labelled)
+    fixed = None if "modalities" in source.takes else choose(BOTH, modalities, BOTH, name=name)
+    rule = split_rule(protocol, split_seed)
     if "protocol" in source.takes:
-        return source.read(text=text, split=split_rule(protocol, split_seed), **accepted)
-    return source.read(text=text, split_seed=split_seed or 0, **accepted)
+        dataset = source.read(text=text, split=rule, **accepted)
+    else:
+        dataset = source.read(text=text, split_seed=rule.seed, **accepted)
+    if fixed is not None:
+        dataset = dataclasses.replace(dataset, chosen=fixed)
+    return hide_labels(dataset, labelled, rule.seed)
 
 
 def _check_places(name: str, source: _Source, given: Mapping[str, object]) -> None:

@@ -1,8 +1,9 @@
 """The evaluation protocol as data: how many queries and validation items, drawn with which seed.
 
 Every split of n items has four parts. `query` and `database` divide the items; `train` and
-`validation` divide the part of the database that may be learned from. Items without a label are
-neither learned from nor used as queries: they lie in the database only.
+`validation` divide the part of the database that may be learned from. A fifth part, `unlabelled`,
+is there where items of the database may be learned from without their labels: those that have none,
+those that a file marks, and those whose labels `distill.data.labelled` hides.
 """
 
 import hashlib
@@ -14,10 +15,12 @@ import numpy as np
 from distill.types import DistillError
 
 Splits = Mapping[str, np.ndarray]
-"""Part ("train", "validation", "query", "database") -> int64 row numbers, ascending when drawn."""
+"""Part ("train", "validation", "query", "database" and, where there is one, "unlabelled") -> int64
+row numbers, ascending when drawn."""
 
-WORDS = ("train", "validation", "query", "database")
-"""What a file may say about an item; "train" and "validation" items are in the database too."""
+WORDS = ("train", "unlabelled", "validation", "query", "database")
+"""What a file may say about an item. All but "query" items are in the database; "database" alone
+means that an item is only searched."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +59,32 @@ class SplitProtocol:
                 f"items: expected at least {n_query + 2} with a label ({n_query} as queries, one "
                 f"for validation, one to train on), got {len(rows)}; add items"
             )
-        order = self._shuffle(rows)
+        order = self.order(rows)
         cut = n_query + self._n_validation(len(rows) - n_query)
-        return parts(len(labelled), order[:n_query], order[n_query:cut], order[cut:])
+        rest = np.flatnonzero(~labelled)
+        return parts(len(labelled), order[:n_query], order[n_query:cut], order[cut:], rest)
 
     def hold_out(self, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Divide given training rows into (train, validation)."""
-        order = self._shuffle(train)
+        order = self.order(train)
         cut = self._n_validation(len(order))
         return order[cut:], order[:cut]
 
-    def _n_validation(self, n: int) -> int:
-        return min(n - 1, max(1, round(self.validation * n)))
-
-    def _shuffle(self, rows: np.ndarray) -> np.ndarray:
+    def order(self, rows: np.ndarray) -> np.ndarray:
+        """Rows in the random order of the seed, which rests on their numbers alone."""
         # A hash per row: random generators may change their streams between NumPy versions.
         keys = [hashlib.sha256(f"{self.seed}:{row}".encode()).digest() for row in rows.tolist()]
         return rows[sorted(range(len(rows)), key=keys.__getitem__)]
+
+    def _n_validation(self, n: int) -> int:
+        return min(n - 1, max(1, round(self.validation * n)))
 
 
 def from_words(said: Sequence[str], labelled: np.ndarray, protocol: SplitProtocol) -> Splits:
     """Take the split from one word of `WORDS` per item.
 
-    Where no item says "validation", the protocol's share of the training items is held out.
+    Where no item says "validation", the protocol's share of the training items is held out. A
+    "train" item without a label is an unlabelled one.
 
     Args:
         said: (n) one of `WORDS` for each item.
@@ -89,7 +95,7 @@ def from_words(said: Sequence[str], labelled: np.ndarray, protocol: SplitProtoco
         DistillError: a needed part is empty.
     """
     marked = {word: np.flatnonzero([w == word for w in said]) for word in WORDS}
-    query = marked["query"]
+    query, unmarked = marked["query"], marked["train"][~labelled[marked["train"]]]
     train, validation = (marked[word][labelled[marked[word]]] for word in ("train", "validation"))
     for word, rows, least in (("query", query, 1), ("train", train, 1 if len(validation) else 2)):
         if len(rows) < least:
@@ -100,7 +106,7 @@ def from_words(said: Sequence[str], labelled: np.ndarray, protocol: SplitProtoco
             )
     if not len(validation):
         train, validation = protocol.hold_out(train)
-    return parts(len(said), query, validation, train)
+    return parts(len(said), query, validation, train, [*marked["unlabelled"], *unmarked])
 
 
 def unlabelled(n: int) -> Splits:
@@ -116,15 +122,35 @@ def unlabelled(n: int) -> Splits:
 
 def describe(splits: Splits) -> str:
     """Sizes of a split in words."""
-    sizes = {part: len(rows) for part, rows in splits.items()}
     return (
-        f"{sizes['query']} queries against a database of {sizes['database']}, of which "
-        f"{sizes['train']} train and {sizes['validation']} validate"
+        f"{len(splits['query'])} queries against a database of {len(splits['database'])}, of which "
+        f"{learners(splits)} and {len(splits['validation'])} validate"
     )
 
 
-def parts(n: int, query: np.ndarray, validation: np.ndarray, train: np.ndarray) -> Splits:
+def learners(splits: Splits, *, digits: str = "") -> str:
+    """How many items train, with their labels and without, in words.
+
+    Args:
+        splits: with "train", and "unlabelled" where there are some.
+        digits: how numbers are written, a format as ",".
+    """
+    words = f"{len(splits['train']):{digits}} train"
+    if "unlabelled" in splits:
+        words += f", {len(splits['unlabelled']):{digits}} train without their labels"
+    return words
+
+
+def parts(
+    n: int,
+    query: np.ndarray,
+    validation: np.ndarray,
+    train: np.ndarray,
+    unlabelled: Sequence[int] | np.ndarray = (),
+) -> Splits:
     """Name the parts of a split of n items; the database is everything that is not a query."""
     database = np.setdiff1d(np.arange(n), query)
     rows = {"train": train, "validation": validation, "query": query, "database": database}
+    if len(unlabelled):
+        rows["unlabelled"] = np.asarray(unlabelled)
     return {part: np.sort(members).astype(np.int64) for part, members in rows.items()}

@@ -40,6 +40,17 @@ def title_leak(texts: Sequence[str], tags: Sequence[Iterable[str]]) -> float:
     return sum(hits) / max(1, len(hits))
 
 
+def shared_words(texts: Sequence[str], others: Sequence[str]) -> float:
+    """Measure the share of texts that have at least one word of their counterpart.
+
+    >>> shared_words(["cat, face", "car"], ["grinning face", "boat"])
+    0.5
+    """
+    pairs = zip(texts, others, strict=True)
+    hits = [not set(words(text)).isdisjoint(words(other)) for text, other in pairs]
+    return sum(hits) / max(1, len(hits))
+
+
 def scrub(text: str, labels: Iterable[str]) -> str:
     """Take every occurrence of the labels out of a text, until none is left.
 

@@ -14,12 +14,14 @@ from distill.config import (
     HeadConfig,
     ImagesConfig,
     OptimConfig,
+    SkdchConfig,
     SodaConfig,
     TrainConfig,
 )
 from distill.evaluation import Evaluation
 from distill.report import write_report
 from distill.retriever import Retriever
+from distill.run_evaluation import backbone
 from distill.types import DistillError
 
 N, N_LABELS = 60, 3
@@ -91,10 +93,10 @@ def test_what_went_through_an_encoder_is_named(config: TrainConfig) -> None:
     tower = "tiny, RANDOM weights, frozen"
     words = dataclasses.replace(config, soda=SodaConfig())
     both = "image features as given; text features as given"
-    assert train.backbone(words, {"image", "text"}) == f"{both}; label through {tower}"
-    one = train.backbone(words, {"text"})
+    assert backbone(words, {"image", "text"}) == f"{both}; label through {tower}"
+    one = backbone(words, {"text"})
     assert one == f"text features as given; image and label through {tower}"
-    assert train.backbone(words) == tower
+    assert backbone(words) == tower
 
 
 def test_too_few_items_are_one_sentence(config: TrainConfig, arrays: Path, tmp_path: Path) -> None:
@@ -122,3 +124,56 @@ def test_images_alone_and_towers_need_pictures(config: TrainConfig, tmp_path: Pa
         train.train(tuned)
     assert not (tmp_path / "a").exists()
     assert not (tmp_path / "b").exists()
+
+
+@pytest.fixture(scope="module")
+def xmedia(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A divided folder of three media; a third of the items, queries too, have no audio."""
+    folder = tmp_path_factory.mktemp("xmedia")
+    drawn = np.random.default_rng(1)
+    centres = {"img": 7, "texts": 5, "audio": 6}
+    centres = {m: 3 * drawn.standard_normal((N_LABELS, width)) for m, width in centres.items()}
+    for part, n in (("train", 45), ("semi", 30), ("test", 15)):
+        labels = np.arange(n) % N_LABELS
+        for name, centre in centres.items():
+            values = centre[labels] + drawn.standard_normal((n, centre.shape[1]))
+            if name == "audio":
+                values[1::3] = np.nan
+            np.save(folder / f"{name}_{part}.npy", values)
+        for kind in ("img", "txt"):
+            np.save(folder / f"labels_{part}_{kind}.npy", labels)
+    return folder
+
+
+def test_skdch_learns_three_media_and_unlabelled_items(
+    config: TrainConfig, xmedia: Path, tmp_path: Path
+) -> None:
+    media = ("image", "text", "audio")
+    settings = dataclasses.replace(
+        config,
+        method="skdch",
+        run=tmp_path / "run",
+        data=DataConfig(name="features", root=xmedia, modalities=media),
+        skdch=SkdchConfig(pretraining=2, rounds=1, candidates=0.5),
+    )
+    run = checkpoint.load_run(train.train(settings))
+    codes = run.codes("audio")
+    assert (~codes.any(axis=1)).nonzero()[0].tolist() == [
+        i for start, n in ((0, 45), (45, 30), (75, 15)) for i in range(start + 1, start + n, 3)
+    ]
+    assert run.codes("image").any(axis=1).all()
+    scores = Evaluation.from_json(run.metrics())
+    assert "train, 30 train without their labels and" in scores.protocol
+    assert "modalities image, text and audio (of 60 items); image, text and audio = the given" in (
+        scores.protocol
+    )
+    for name in ("audio_to_text", "image_to_audio", "text_to_image"):
+        direction = scores.directions[name]
+        assert direction.map > 1.5 * scores.chance
+    rows = np.load(run.path / "training_rows.npy")
+    assert set(range(45, 75)) < set(rows.tolist())
+    learned = np.load(run.path / "pseudo_labels.npy")
+    assert learned.shape == (len(rows), N_LABELS)
+    # What the neighbours say of items whose labels no method has seen.
+    truth = np.eye(N_LABELS, dtype=np.uint8)[np.arange(30) % N_LABELS]
+    assert (learned[np.isin(rows, np.arange(45, 75))] == truth).mean() > 0.9

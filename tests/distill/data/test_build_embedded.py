@@ -20,6 +20,7 @@ def emoji(tmp_path: Path, picture) -> Path:
     entries = []
     for i, group in enumerate(groups):
         entries.append({"id": i, "label": f"name {i}", "subgroup": group, "fluent": i != 5})
+        entries[-1]["tags"] = ["tag", f"no. {i}"]
         for style in ("noto", "fluent"):
             data = picture(i + (style == "noto"), size=16, kind="JPEG")
             (root / "emoji" / f"{i:04d}_{style}.jpg").write_bytes(data)
@@ -54,6 +55,9 @@ def test_the_command_writes_what_load_reads(
     assert len(dataset.splits["query"]) == 10
     assert load("emoji").texts[:3] == ("name 0", "name 2", "name 4")
     assert len(load("emoji")) == len(load("emoji-fluent")) == 80
+    both = load("emoji-all", modalities=("image", "fluent", "tags"))
+    assert both.others["tags"].texts[:2] == ("tag, no. 0", "tag, no. 2")
+    assert both.others["fluent"].images.read(1) == load("emoji-fluent").image_bytes(1)
 
 
 def test_useless_and_surplus_items_are_left_out():

@@ -159,8 +159,10 @@ def test_a_divided_folder(make_arrays: Make):
     assert dataset.labels.tolist() == LABELS.tolist()
     assert dataset.splits["query"].tolist() == [8, 9, 10, 11]
     assert dataset.splits["database"].tolist() == list(range(8))
-    assert len(dataset.splits["train"]) == 7
-    assert len(dataset.splits["validation"]) == 1
+    assert dataset.splits["unlabelled"].tolist() == [6, 7]
+    learned = [*dataset.splits["train"], *dataset.splits["validation"]]
+    assert sorted(learned) == list(range(6))
+    assert "8, of which 5 train, 2 train without their labels and 1 validate" in dataset.protocol
     assert "given by the files, its validation items drawn with split seed 0" in dataset.protocol
 
 
@@ -177,11 +179,11 @@ def test_without_semi_and_with_the_other_name(make_arrays: Make):
 
 
 def test_class_numbers_of_all_parts_share_columns(make_arrays: Make):
-    labels = {"train": [1] * 6, "semi": [2] * 2, "test": [1, 2, 2, 2]}
+    labels = {"train": [1] * 6, "semi": [1] * 2, "test": [1, 2, 2, 2]}
     numbers = {f"labels_{p}_{k}": np.array(labels[p]) for p in PARTS for k in ("img", "txt")}
     dataset = load("features", root=make_arrays(**divided(**numbers)))
     assert dataset.label_names == ("label 1", "label 2")
-    assert dataset.labels[:, 0].tolist() == [1] * 6 + [0] * 2 + [1, 0, 0, 0]
+    assert dataset.labels[:, 0].tolist() == [1] * 8 + [1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("kind", ["v5", "v7.3"])
@@ -211,6 +213,100 @@ def test_items_without_a_label_are_left_out(make_arrays: Make):
     kept = [i for i in range(N) if i not in (0, 4)]
     assert np.array_equal(dataset.features["image"], IMAGE[kept].astype(np.float32))
     assert dataset.image_name(0) == "row 01"
+
+
+def with_missing(values: np.ndarray, *rows: int) -> np.ndarray:
+    values = values.astype(float)
+    values[list(rows)] = np.nan
+    return values
+
+
+AUDIO = with_missing(RNG.normal(size=(N, 5)), 0, 1, 2, 9)
+
+
+def test_further_arrays_are_used_where_they_are_named(make_arrays: Make):
+    root = make_arrays(**whole(audio=AUDIO, **{"3d": RNG.normal(size=(N, 2)), "No_name": LABELS}))
+    (root / "broken.npy").write_bytes(b"no array")
+    plain = load("features", root=root)
+    assert plain.chosen == ("image", "text")
+    assert set(plain.features) == {"image", "text"}
+    dataset = load("features", root=root, modalities=("image", "audio", "text"))
+    assert dataset.chosen == tuple(dataset.features) == ("image", "audio", "text")
+    assert np.array_equal(dataset.features["audio"], AUDIO.astype(np.float32), equal_nan=True)
+    assert np.flatnonzero(~dataset.has("audio")).tolist() == [0, 1, 2, 9]
+    assert dataset.has("image").all()
+    assert dataset.fingerprint != plain.fingerprint
+    assert (
+        ", modalities image, audio (of 8 items) and text; image, audio and text = the given "
+        in (dataset.protocol)
+    )
+    assert "features, 4, 5 and 3 numbers, labels" in dataset.protocol
+    with pytest.raises(DistillError, match=r"some of image, text, 3d, audio, broken for .*, ea"):
+        load("features", root=root, modalities=("image", "video"))
+
+
+def test_an_image_may_be_missing_too(make_arrays: Make):
+    root = make_arrays(**whole(image=with_missing(IMAGE, 3), audio=AUDIO))
+    dataset = load("features", root=root)
+    assert np.flatnonzero(~dataset.has("image")).tolist() == [3]
+    assert "modalities image (of 11 items) and text; image and text =" in dataset.protocol
+
+
+@pytest.mark.parametrize("rows", [(1,), (1, 9)])
+def test_an_item_without_any_is_refused(make_arrays: Make, rows: tuple[int, ...]):
+    root = make_arrays(**whole(image=with_missing(IMAGE, *rows), audio=AUDIO))
+    message = (
+        rf"items: expected image or audio of every item of xmedia\.v2, got {len(rows)} items "
+        "without, the first being row 01; leave them out, or choose more --modalities"
+    )
+    with pytest.raises(DistillError, match=message):
+        load("features", root=root, modalities=("image", "audio"))
+
+
+def test_the_five_media_of_a_divided_folder(make_arrays: Make):
+    media = {"audio": AUDIO, "video": with_missing(IMAGE, 6, 7), "3d": TEXT}
+    parts = {
+        f"{m}_{part}": values[rows] for m, values in media.items() for part, rows in PARTS.items()
+    }
+    chosen = ("image", "text", "audio", "video", "3d")
+    dataset = load("features", root=make_arrays(**divided(**parts)), modalities=chosen)
+    for name, values in media.items():
+        expected = values.astype(np.float32)
+        assert np.array_equal(dataset.features[name], expected, equal_nan=True)
+    assert dataset.splits["unlabelled"].tolist() == [6, 7]
+
+
+def test_a_medium_of_a_part_is_missing(make_arrays: Make):
+    parts = divided(audio_train=AUDIO[PARTS["train"]], audio_test=AUDIO[PARTS["test"]])
+    root = make_arrays(**parts)
+    with pytest.raises(DistillError, match=r"audio_semi\.npy: expected a \.npy file, got no such"):
+        load("features", root=root, modalities=("image", "audio"))
+
+
+def test_semi_items_are_unlabelled_and_nothing_else_is(make_arrays: Make):
+    root = make_arrays(**divided())
+    message = r"labelled: expected none for xmedia\.v2, which says itself which items are unlabell"
+    with pytest.raises(DistillError, match=message):
+        load("features", root=root, labelled=0.5)
+
+
+def test_semi_items_may_have_no_labels_at_all(make_arrays: Make):
+    bare = {f"labels_semi_{kind}": np.zeros((2, 3)) for kind in ("img", "txt")}
+    dataset = load("features", root=make_arrays(**divided(**bare)))
+    assert len(dataset) == N
+    assert dataset.splits["unlabelled"].tolist() == [6, 7]
+    assert not dataset.labels[[6, 7]].any()
+
+
+def test_a_class_without_a_labelled_item_is_named(make_arrays: Make):
+    labels = {"train": [1] * 6, "semi": [1, 2], "test": [1, 2, 2, 2]}
+    numbers = {f"labels_{p}_{k}": np.array(labels[p]) for p in PARTS for k in ("img", "txt")}
+    message = (
+        r"labels: expected a labelled training item of every label in xmedia\.v2, got none of "
+        "label 2; label some, or leave out the unlabelled items that have it"
+    )
+    with pytest.raises(DistillError, match=message):
+        load("features", root=make_arrays(**divided(**numbers)))
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from distill.data import load
 from distill.data.base import Item
 from distill.data.manifest import dump, parse
+from distill.data.modalities import Given
 from distill.data.splits import WORDS
 from distill.types import DistillError
 
@@ -72,7 +73,7 @@ def test_validation_is_held_out_when_the_file_has_none(make_manifest: Make):
     assert "its validation items drawn with split seed 3" in dataset.protocol
 
 
-def test_unlabelled_items_are_only_searched(make_manifest: Make):
+def test_items_without_a_label_are_searched_and_never_ask(make_manifest: Make):
     lines = [line(i, labels=[] if i % 5 == 0 else ["dog"]) for i in range(20)]
     dataset = load("manifest", path=make_manifest(lines))
     unlabelled = {0, 5, 10, 15}
@@ -123,7 +124,11 @@ BAD_LINES = [
         json.dumps(line(1, image="a\0.png")),
         '"image": expected a file name, got one with U+0000; correct it',
     ),
-    (line(1, text=None), '"text": expected a string, got null'),
+    (line(1, text=None, image=None), "expected an image, a text or another modality, got none"),
+    (
+        {"text": None, "labels": [], "modalities": {"tags": None}},
+        'expected the keys image, text, labels, got no "image"; add it',
+    ),
     (line(1, text="\ud800"), '"text": expected Unicode text, got half a surrogate pair'),
     (line(1, labels="dog"), '"labels": expected a list of strings, got a string'),
     (line(1, labels=["dog", 7]), '"labels": expected a list of strings, got a number'),
@@ -133,7 +138,7 @@ BAD_LINES = [
     (line(1, labels=[""]), '"labels": expected names, got ""; remove the empty one'),
     (
         line(1, split="test"),
-        '"split": expected one of train, validation, query, database, got "test"',
+        '"split": expected one of train, unlabelled, validation, query, database, got "test"',
     ),
     (line(1, split=["train"]), '"split": expected one of train, .* got ["train"]'),
     (line(1, split="train"), 'expected "split" on every line or on none, got both kinds'),
@@ -245,9 +250,16 @@ _names = st.text(min_size=1).filter(lambda text: text.isprintable())
         st.builds(
             Item,
             image=_names,
-            text=st.text(st.characters(exclude_categories=["Cs"])),
+            text=st.none() | st.text(st.characters(exclude_categories=["Cs"])),
             labels=st.lists(_names, unique=True).map(tuple),
             split=st.sampled_from(WORDS),
+            others=st.fixed_dictionaries(
+                {},
+                optional={
+                    "sketch": st.builds(Given, st.just("image"), _names),
+                    "3d-tags": st.builds(Given, st.just("text"), _names),
+                },
+            ),
         ),
         min_size=1,
     )
@@ -268,4 +280,7 @@ def test_any_value_of_a_key_is_read_or_refused(value: object):
         data = json.dumps(line(1) | {key: value}).encode()
         with contextlib.suppress(DistillError):
             item = parse(data, where="x")[0]
-            assert getattr(item, key) == (tuple(dict.fromkeys(value)) if key == "labels" else value)
+            read = getattr(item, key)
+            if key == "labels":
+                value = tuple(dict.fromkeys(value))
+            assert (read or None if key == "image" else read) == value

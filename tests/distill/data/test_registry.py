@@ -14,7 +14,7 @@ from distill.types import DistillError
     ("name", "settings", "message"),
     [
         ("openclipat", {}, r'data: expected one of .*, got "openclipat"; did you mean openclipart'),
-        ("emojis", {}, r"did you mean emoji\?"),
+        ("emojis", {}, r"did you mean emoji or emoji-all\?"),
         ("emoji_fluent", {}, r"did you mean emoji-fluent\?"),
         ("xyz", {}, r'got "xyz"; name one of these'),
         (
@@ -24,7 +24,11 @@ from distill.types import DistillError
         ),
         ("imagefolder", {}, r"root: expected a folder for data imagefolder, got nothing; give"),
         ("manifest", {"root": Path("x")}, r"root: expected none for data manifest, got x; leave"),
-        ("emoji", {"root": Path("x")}, r"root: expected none for data emoji, got x; leave it out"),
+        (
+            "emoji",
+            {"root": Path("x")},
+            r"root: expected a folder with emoji\.json, got x \(No such f",
+        ),
         ("openclipart", {"path": Path("x")}, r"path: expected none for data openclipart, got x"),
         ("emoji", {"text": "none"}, r"text: expected full or scrubbed, got 'none'"),
         ("emoji", {"bad_images": None}, r"bad_images: expected refuse or skip, got None"),
@@ -65,6 +69,12 @@ from distill.types import DistillError
         ),
         ("dcmh", {}, r"path: expected FLICKR-25K\.mat for data dcmh, got nothing; give --path"),
         ("wikipedia", {}, r"root: expected a folder for data wikipedia, got nothing"),
+        ("emoji", {"modalities": ("image", "tags")}, r"modalities: expected some of image, te"),
+        (
+            "emoji",
+            {"labelled": 0},
+            r"labelled: expected a share in \(0, 1\], got 0; 1 hides no lab",
+        ),
         ("emoji", {"split_seed": True}, r"split_seed: expected an integer of at least 0, got True"),
     ],
 )
@@ -79,6 +89,7 @@ def test_names():
         "openclipart",
         "emoji",
         "emoji-fluent",
+        "emoji-all",
         "manifest",
         "imagefolder",
         "listfile",

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.data.splits import WORDS, SplitProtocol, describe, from_words
+from distill.data.splits import WORDS, SplitProtocol, describe, from_words, learners
 from distill.types import DistillError
 
 
@@ -50,7 +50,12 @@ def test_counts_and_shares():
         "400 queries against a database of 3337, of which 3003 train and 334 validate"
     )
     splits = SplitProtocol(queries=0.25, validation=0.5).draw(np.ones(8, bool))
-    assert [len(splits[part]) for part in WORDS] == [3, 3, 2, 6]
+    assert {part: len(rows) for part, rows in splits.items()} == {
+        "train": 3,
+        "validation": 3,
+        "query": 2,
+        "database": 6,
+    }
 
 
 def test_the_draw_never_changes():
@@ -65,11 +70,17 @@ def test_seeds_differ():
     assert len({tuple(splits["query"]) for splits in draws}) == 5
 
 
-def test_unlabelled_items_lie_in_the_database_only():
+def test_items_without_a_label_lie_in_the_database_and_are_unlabelled():
     labelled = np.arange(20) % 2 == 0
     splits = SplitProtocol(queries=4).draw(labelled)
     assert set(splits["database"]) >= set(range(1, 20, 2))
+    assert splits["unlabelled"].tolist() == list(range(1, 20, 2))
     check_parts(splits, 20, labelled)
+    assert "unlabelled" not in SplitProtocol(queries=4).draw(np.ones(20, bool))
+    assert describe(splits) == (
+        "4 queries against a database of 16, of which 5 train, 10 train without their labels and "
+        "1 validate"
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
@@ -90,16 +101,26 @@ def test_given_words_are_kept(said: list[str], seed: int):
     assert [said[i] for i in splits["query"]] == ["query"] * said.count("query")
     learned = set(splits["train"]) | set(splits["validation"])
     assert learned == {i for i, word in enumerate(said) if word in ("train", "validation")}
+    without = [i for i, word in enumerate(said) if word == "unlabelled"]
+    assert splits.get("unlabelled", np.array([])).tolist() == without
     if "validation" in said:
         assert all(said[i] == "validation" for i in splits["validation"])
 
 
-def test_unlabelled_training_items_are_only_searched():
-    said = ["query", "train", "train", "train"]
-    splits = from_words(said, np.array([True, False, True, True]), SplitProtocol())
-    assert 1 not in splits["train"]
-    assert 1 not in splits["validation"]
-    assert 1 in splits["database"]
+def test_training_items_without_a_label_are_unlabelled():
+    said = ["query", "train", "train", "train", "database", "unlabelled", "validation"]
+    labelled = np.array([True, False, True, True, False, True, False])
+    splits = from_words(said, labelled, SplitProtocol())
+    assert splits["unlabelled"].tolist() == [1, 5]
+    assert sorted([*splits["train"], *splits["validation"]]) == [2, 3]
+    assert splits["database"].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+def test_learners_in_words():
+    splits = {"train": np.arange(1956), "unlabelled": np.arange(1467)}
+    assert learners(splits) == "1956 train, 1467 train without their labels"
+    assert learners(splits, digits=",") == "1,956 train, 1,467 train without their labels"
+    assert learners({"train": np.arange(3)}) == "3 train"
 
 
 @pytest.mark.parametrize(
