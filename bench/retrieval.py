@@ -10,9 +10,7 @@ run's numbers to bench/results/retrieval-NAME.json and prints the table.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import multiprocessing
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +22,13 @@ if not __package__:  # run as a file: find the package, and let an installed `di
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
 import numpy as np
-import torch
 import tyro
 from rich.console import Console
 from rich.table import Table
 
 from bench.machine import facts
 from bench.retrieval_tables import table_of
+from bench.trainings import finish
 from distill import checkpoint
 from distill.binarize import Itq
 from distill.command import one_sentence
@@ -39,7 +37,8 @@ from distill.data.base import ImageTextDataset
 from distill.files import write_text
 from distill.metrics import mean_average_precision, mean_average_precision_from_scores
 from distill.metrics.scores import DIRECTIONS, Evaluation
-from distill.train import backbone, load_dataset, train
+from distill.run_evaluation import backbone
+from distill.train import load_dataset
 
 RESULTS = Path(__file__).parent / "results"
 Scores = dict[str, float]
@@ -179,33 +178,9 @@ def measure(command: Command) -> tuple[list[dict[str, Any]], str]:
         for seed in command.seeds
     ]
     trainings = list({cell.config(command).run: cell for cell in cells}.values())
-    finish(command, trainings)
+    finish([cell.config(command) for cell in trainings], command.jobs)
     statement = scored(command, trainings[0])[0].statement
     return [record(command, cell) for cell in cells], statement
-
-
-def finish(command: Command, cells: Sequence[Cell]) -> None:
-    """Train what is not there yet, several at a time; the first alone, which fills the cache."""
-    missing = [cell for cell in cells if not _is_finished(cell.config(command))]
-    jobs = [(command, cell) for cell in missing]
-    for job in jobs[:1]:
-        _train(job)
-    if not jobs[1:]:
-        return
-    with multiprocessing.get_context("spawn").Pool(command.jobs) as pool:
-        for number, _ in enumerate(pool.imap_unordered(_train, jobs[1:]), 2):
-            print(f"{number} of {len(jobs)} trainings", file=sys.stderr, flush=True)
-
-
-def _is_finished(config: TrainConfig) -> bool:
-    return (config.run_folder / checkpoint.METRICS).is_file()
-
-
-def _train(job: tuple[Command, Cell]) -> None:
-    command, cell = job
-    torch.set_num_threads(1)
-    with contextlib.redirect_stderr(None):
-        train(cell.config(command), resume=True)
 
 
 def _bits(row: Row, command: Command) -> tuple[int, ...]:

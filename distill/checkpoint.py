@@ -4,11 +4,17 @@
     metrics.jsonl           one object per epoch
     metrics.json            the final evaluation
     weights.safetensors     inference heads, "image.<parameter>"; metadata says how to build them
+    teacher.safetensors     of a student, the heads of its teacher that was trained on the way
+    teacher.json            their evaluation
     encoder.safetensors     where towers were fine-tuned: the open_clip model they make
     checkpoint.pt           where training goes on with --resume
-    dataset.json            name and fingerprint of the dataset, and what of it came as features
-    codes/image.npy         packed codes of all items, bit = h > 0; codes/text.npy alike
+    dataset.json            name and fingerprint of the dataset, what of it came as features, and
+                            the run's modalities where they are not image and text
+    codes/image.npy         packed codes of all items, bit = h > 0, all 0 of an item that lacks the
+                            modality; codes/text.npy and those of further modalities alike
     codes/image.float.npy   the values whose sign the codes are, or the float embedding
+    NAME.npy                arrays that a method keeps: of skdch pseudo_labels, the labels that the
+                            student learned from, row i being item training_rows[i] of the dataset
     clusters-HASH.safetensors   BRCD's clusters of the teacher's codes, named by what they are of
 
 Runs that hash images alone have "teacher" and "student" in place of "image" and "text".
@@ -19,7 +25,7 @@ Every file is written whole or not at all.
 import io
 import json
 import pickle
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +40,13 @@ from torch import Tensor
 
 from distill.config import TrainConfig, load_config
 from distill.files import write_array, write_bytes, write_text
+from distill.modalities import MODALITIES, check_encodes, kinds_of
 from distill.types import DistillError
 
 CONFIG, RECORDS, METRICS = "config.toml", "metrics.jsonl", "metrics.json"
 WEIGHTS, CHECKPOINT, CODES = "weights.safetensors", "checkpoint.pt", "codes"
 DATASET, ENCODER = "dataset.json", "encoder.safetensors"
+TEACHER, TEACHER_METRICS = "teacher.safetensors", "teacher.json"
 
 
 class Dataset(Protocol):
@@ -81,6 +89,15 @@ class Run:
     path: Path
     config: TrainConfig
 
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Those that an image-text run has codes of.
+
+        Raises:
+            DistillError: the run is not finished.
+        """
+        return tuple(self._about()[0])
+
     def codes(self, modality: str) -> NDArray[np.uint8]:
         """Packed codes (n_items, n_bytes) of all items in dataset order, memory-mapped."""
         n_bytes = (self.config.bits + 7) // 8
@@ -120,6 +137,14 @@ class Run:
             json.loads(text)
             return text
 
+    def teacher_metrics(self) -> str | None:
+        """The evaluation of the teacher that was trained on the way, as `metrics`; None: none was."""
+        path = self.path / TEACHER_METRICS
+        if not path.is_file():
+            return None
+        with _undamaged(path):
+            return path.read_text(encoding="utf-8")
+
     def check_dataset(self, dataset: Dataset) -> None:
         """Refuse a dataset that is not the one whose rows the codes are.
 
@@ -135,16 +160,17 @@ class Run:
                 "got changed items, texts, labels or splits; restore them, or train anew"
             )
 
-    def check_encodes(self, modality: str) -> None:
-        """Refuse to encode anew what came as features.
+    def check_encodes(self, modality: str, kind: str) -> None:
+        """Refuse to encode anew what came as features, or is of another kind.
+
+        Args:
+            modality: whose head is to encode.
+            kind: "image" or "text", what is to be encoded.
 
         Raises:
-            DistillError: the run knows no encoder of this modality.
+            DistillError: the run encodes no such thing.
         """
-        path = self.file(DATASET)
-        with _undamaged(path):
-            given = json.loads(path.read_text(encoding="utf-8")).get("features", ())
-        check_encodes(modality, given)
+        check_encodes(modality, kind, *self._about())
 
     def file(self, name: str) -> Path:
         """Path of a file of the finished run.
@@ -158,6 +184,14 @@ class Run:
                 f"train it with --run {self.path} --resume"
             )
         return self.path / name
+
+    def _about(self) -> tuple[dict[str, str], list[str]]:
+        """The kinds of the run's modalities, and what of its dataset came as features."""
+        path = self.file(DATASET)
+        with _undamaged(path):
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            kinds = entry.get("modalities", kinds_of({}, MODALITIES))
+            return dict(kinds), list(entry.get("features", ()))
 
     def _array(self, name: str, dtype: type, width: int | None = None) -> NDArray[Any]:
         """A matrix of `codes`, of any width where none is given."""
@@ -196,19 +230,6 @@ def load_run(path: str | Path) -> Run:
     return Run(path, load_config(path / CONFIG))
 
 
-def check_encodes(modality: str, given: Collection[str]) -> None:
-    """Refuse to encode a modality that is among those that came as features.
-
-    Raises:
-        DistillError: it is.
-    """
-    if modality in given:
-        raise DistillError(
-            f"{modality}: expected a run that encodes {modality}s, got one whose {modality}s came "
-            "as features; search its codes with hamming.topk"
-        )
-
-
 def save_records(run: Run, records: Sequence[Mapping[str, Any]]) -> None:
     """Write metrics.jsonl."""
     text = "".join(json.dumps(record) + "\n" for record in records)
@@ -240,8 +261,8 @@ def load_checkpoint(run: Run) -> dict[str, Any] | None:
         ) from error
 
 
-def save_weights(run: Run, weights: Weights) -> None:
-    """Write weights.safetensors."""
+def save_weights(run: Run, weights: Weights, *, file: str = WEIGHTS) -> None:
+    """Write weights.safetensors, or the teacher's heads to the file TEACHER."""
     about = {
         "method": run.config.method,
         "bits": run.config.bits,
@@ -251,7 +272,7 @@ def save_weights(run: Run, weights: Weights) -> None:
     # safetensors writes several metadata keys in random order: one keeps the bytes reproducible.
     metadata = {"run": json.dumps(about, sort_keys=True)}
     tensors = {name: tensor.contiguous().clone() for name, tensor in weights.tensors.items()}
-    write_bytes(run.path / WEIGHTS, save(tensors, metadata))
+    write_bytes(run.path / file, save(tensors, metadata))
 
 
 def save_encoder(run: Run, weights: bytes) -> Path:
@@ -269,14 +290,16 @@ def save_codes(
     write_array(folder / f"{modality}.float.npy", continuous)
 
 
-def save_dataset(run: Run, dataset: Dataset) -> None:
-    """Write dataset.json."""
+def save_dataset(run: Run, dataset: Dataset, kinds: Mapping[str, str] | None = None) -> None:
+    """Write dataset.json; `kinds` are those of the run's modalities, None being image and text."""
     entry: dict[str, Any] = {"name": dataset.name, "fingerprint": dataset.fingerprint}
     if dataset.features:
         entry["features"] = sorted(dataset.features)
+    if kinds is not None and tuple(kinds) != MODALITIES:
+        entry["modalities"] = dict(kinds)
     write_text(run.path / DATASET, json.dumps(entry) + "\n")
 
 
-def save_metrics(run: Run, text: str) -> None:
-    """Write metrics.json, the JSON of a `distill.evaluation.Evaluation`."""
-    write_text(run.path / METRICS, text)
+def save_metrics(run: Run, text: str, *, file: str = METRICS) -> None:
+    """Write metrics.json or TEACHER_METRICS, the JSON of a `distill.evaluation.Evaluation`."""
+    write_text(run.path / file, text)

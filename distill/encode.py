@@ -47,6 +47,11 @@ class Encode:
         tyro.conf.arg(constructor=str, metavar="student|teacher", help_behavior_hint=""),
     ] = None
     """Which model of a run that hashes images alone; without it the student, where there is one."""
+    modality: Annotated[
+        str | None,
+        tyro.conf.arg(name="as", constructor=str, metavar="MODALITY", help_behavior_hint=""),
+    ] = None
+    """Encode as this modality of the run; without it pictures are images and lines are texts."""
     out: Path = Path("codes.npy")
     """The result: uint8 (n_items, n_bytes), bit = h > 0, as hamming.pack lays it out."""
     bad_images: Literal["refuse", "skip"] = "refuse"
@@ -95,27 +100,31 @@ def _encode_texts(options: Encode) -> Tensor:
             f"texts: expected a run that encodes texts, got the {run.config.method} run "
             f"{run.path}, which encodes images alone; give --images"
         )
-    run.check_encodes("text")
-    heads = build_heads(*run.weights())
+    modality = options.modality or "text"
+    run.check_encodes(modality, "text")
+    head = build_heads(*run.weights())[modality]
     encoder = load_encoder(run.config.encoder, tuned=run.tuned_weights())
     assert options.texts is not None
     texts = _lines(options.texts)
     with progress_bar("texts", len(texts), unit="texts") as advance:
-        return head_output(heads["text"], encoder.encode_texts(texts, done=advance))
+        return head_output(head, encoder.encode_texts(texts, done=advance))
 
 
 def _encode_images(options: Encode, names: list[str]) -> Tensor:
     """Values whose sign is the code; `names` receives the name of each image that was read."""
     run = load_run(options.run)
     encoder: Encoder | ImageEncoder
-    if run.config.method in image_encoder.METHODS:
+    images_alone = run.config.method in image_encoder.METHODS
+    if (options.modality if images_alone else options.model) is not None:
+        name = "as" if images_alone else "model"
+        raise DistillError(f"{name}: expected none for a {run.config.method} run; leave it out")
+    if images_alone:
         encoder = ImageEncoder(run, options.model)
         head = encoder.head
-    elif options.model is not None:
-        raise DistillError(f"model: expected none for a {run.config.method} run; leave it out")
     else:
-        run.check_encodes("image")
-        head = build_heads(*run.weights())["image"]
+        modality = options.modality or "image"
+        run.check_encodes(modality, "image")
+        head = build_heads(*run.weights())[modality]
         encoder = load_encoder(run.config.encoder, tuned=run.tuned_weights())
     files = _image_files(options.images)
     with progress_bar("images", len(files), unit="images") as advance:

@@ -16,13 +16,14 @@ from distill.checkpoint import Run, load_run, save_metrics
 from distill.command import one_sentence
 from distill.config import DataConfig
 from distill.data import ImageTextDataset
-from distill.evaluation import Evaluation, evaluate
+from distill.evaluation import Evaluation
 from distill.metrics.scores import Table
 from distill.report import Entry, check_out, write_comparison, write_report
 from distill.report.compared import overview
 from distill.report.comparison import SPREAD
 from distill.report.groups import check_distinct, grouped
-from distill.train import backbone, load_dataset
+from distill.run_evaluation import evaluate_run
+from distill.train import load_dataset
 from distill.types import DistillError
 
 _NAME_WIDTH = 15
@@ -96,22 +97,9 @@ def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:
 
 def _evaluate(run: Run, dataset: ImageTextDataset) -> Evaluation:
     """Evaluate the codes of a run and write its metrics.json."""
-    config = run.config
     codes = {name: run.codes(name) for name in _modalities(run)}
-    if config.method in image_encoder.METHODS:
-        evaluation = image_runs.evaluate_run(run, dataset, codes)
-        save_metrics(run, evaluation.to_json())
-        return evaluation
-    evaluation = evaluate(
-        codes,
-        dataset.labels,
-        dataset.splits,
-        n_bits=config.bits,
-        protocol=dataset.protocol,
-        method=config.method,
-        backbone=backbone(config, dataset.features),
-        seed=config.seed,
-    )
+    images_alone = run.config.method in image_encoder.METHODS
+    evaluation = (image_runs.evaluate_run if images_alone else evaluate_run)(run, dataset, codes)
     save_metrics(run, evaluation.to_json())
     return evaluation
 
@@ -120,7 +108,7 @@ def _modalities(run: Run) -> tuple[str, ...]:
     """Whose codes a run has."""
     if run.config.method in image_encoder.METHODS:
         return image_encoder.models_of(run.config)
-    return ("image", "text")
+    return run.modalities
 
 
 def _print(console: Console, table: Table) -> None:

@@ -1,8 +1,10 @@
 """One run's codes, evaluated in every direction under a stated protocol."""
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,7 @@ def evaluate(
     backbone: str = "",
     seed: int | None = None,
     directions: Mapping[str, tuple[str, str]] = DIRECTIONS,
+    present: Mapping[str, NDArray[np.bool_]] = MappingProxyType({}),
 ) -> Evaluation:
     """Rank the database rows for the query rows in every direction, with the kernels of `hamming`.
 
@@ -51,42 +54,109 @@ def evaluate(
         backbone: What the features came from.
         seed: Seed of the training.
         directions: Name -> whose codes are the queries, whose are the database.
+        present: Modality -> (n) bool, the items that have it; all have one that is not named. An
+            item without the modality of a direction's queries asks nothing in it, and one without
+            that of the database is not there to be found; a direction that is left without queries
+            or items is not scored.
 
     Raises:
         DistillError, ValueError, TypeError: An argument is not as described.
     """
     labels = as_numbers("labels", labels)
     _check(codes, labels, splits, n_bits, tuple(dict.fromkeys(chain(*directions.values()))))
+    _check_present(present, len(labels))
     query, database = splits["query"], splits["database"]
-    n_codes = len(database)
+    asked = _sides(codes, query, present, (a for a, _ in directions.values()))
+    stored = _sides(codes, database, present, (b for _, b in directions.values()))
+    scores: dict[str, DirectionScores] = {}
+    chance, unscored = None, []
+    for names in _of_same_rows(directions, asked, stored):
+        pairs = {
+            name: (asked[a], stored[b]) for name, (a, b) in directions.items() if name in names
+        }
+        queries, items = (len(side.rows) for side in pairs[names[0]])
+        whole = (queries, items) == (len(query), len(database))
+        if not whole and not (queries and items):
+            unscored += names
+            continue
+        own, found = _scored(pairs, labels, n_bits)
+        if whole:
+            chance = own
+        else:
+            found = {
+                name: dataclasses.replace(each, n_query=queries, n_database=items, chance=own)
+                for name, each in found.items()
+            }
+        scores |= found
+    if chance is None:
+        chance = metrics.chance_level(labels[query], labels[database])
+    return Evaluation(
+        protocol=protocol,
+        n_bits=n_bits,
+        n_query=len(query),
+        n_database=len(database),
+        chance=chance,
+        directions={name: scores[name] for name in directions if name in scores},
+        method=method,
+        backbone=backbone,
+        seed=seed,
+        unscored=tuple(name for name in directions if name in unscored),
+    )
+
+
+class _Side(NamedTuple):
+    """What asks, or what is searched: rows (m,) of items and their codes (m, n_bytes)."""
+
+    rows: NDArray[np.int64]
+    codes: NDArray[np.uint8]
+
+
+def _sides(
+    codes: Mapping[str, NDArray[np.uint8]],
+    rows: NDArray[np.int64],
+    present: Mapping[str, NDArray[np.bool_]],
+    modalities: Iterable[str],
+) -> dict[str, _Side]:
+    """Of each modality the rows that have it."""
+    found = {}
+    for modality in dict.fromkeys(modalities):
+        kept = rows[present[modality][rows]] if modality in present else rows
+        found[modality] = _Side(kept, codes[modality][kept])
+    return found
+
+
+def _of_same_rows(
+    directions: Mapping[str, tuple[str, str]],
+    asked: Mapping[str, _Side],
+    stored: Mapping[str, _Side],
+) -> list[list[str]]:
+    """Names of directions that one pass can score: those with the same queries and items."""
+    found: dict[tuple[bytes, bytes], list[str]] = {}
+    keys = [{m: np.asarray(s.rows).tobytes() for m, s in side.items()} for side in (asked, stored)]
+    for name, (a, b) in directions.items():
+        found.setdefault((keys[0][a], keys[1][b]), []).append(name)
+    return list(found.values())
+
+
+def _scored(
+    pairs: Mapping[str, tuple[_Side, _Side]], labels: NDArray[Any], n_bits: int
+) -> tuple[float, dict[str, DirectionScores]]:
+    """Chance and scores of directions with the same queries and items."""
+    queries, items = (side.rows for side in next(iter(pairs.values())))
+    n_codes = len(items)
     cuts = [(cutoff, k) for cutoff in CUTOFFS for k in MAP_DEPTHS if k <= n_codes]
     depths = [n for n in PRECISION_DEPTHS if n <= n_codes]
-    asked = {name: codes[name][query] for name in dict.fromkeys(a for a, _ in directions.values())}
-    stored = {
-        name: codes[name][database] for name in dict.fromkeys(b for _, b in directions.values())
-    }
     swept = metrics.sweep(
-        {name: (asked[a], stored[b]) for name, (a, b) in directions.items()},
-        labels[query],
-        labels[database],
+        {name: (one.codes, other.codes) for name, (one, other) in pairs.items()},
+        labels[queries],
+        labels[items],
         n_bits=n_bits,
         cuts=cuts,
         depths=depths,
         radius=2,
     )
-    return Evaluation(
-        protocol=protocol,
-        n_bits=n_bits,
-        n_query=len(query),
-        n_database=n_codes,
-        chance=swept.chance,
-        directions={
-            name: _direction(found, cuts, depths) for name, found in swept.directions.items()
-        },
-        method=method,
-        backbone=backbone,
-        seed=seed,
-    )
+    scores = {name: _direction(found, cuts, depths) for name, found in swept.directions.items()}
+    return swept.chance, scores
 
 
 def _direction(
@@ -128,4 +198,13 @@ def _check(
             raise DistillError(
                 f"codes: expected {len(labels)} {modality} codes as there are rows of labels, "
                 f"got {len(codes[modality])}; encode the same dataset"
+            )
+
+
+def _check_present(present: Mapping[str, Any], n_items: int) -> None:
+    for modality, mask in present.items():
+        if mask.shape != (n_items,) or mask.dtype != bool:
+            raise DistillError(
+                f"present: expected ({n_items},) bool of {modality}, got {mask.shape} "
+                f"{mask.dtype}; say of every item whether it has the modality"
             )

@@ -61,6 +61,8 @@ def spread(evaluations: Sequence[Evaluation]) -> str:
     """
     lines = [f"MAP over {len(evaluations)} splits, mean ± standard deviation"]
     for name in evaluations[0].directions:
+        if any(name in each.unscored for each in evaluations):
+            continue
         scores = [each.directions[name].map for each in evaluations]
         mean, deviation = statistics.mean(scores), statistics.stdev(scores)
         lines.append(f"{direction_label(name):>17}  {mean:.3f} ± {deviation:.3f}")

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 import hamming
 from distill import data, image_encoder
-from distill.checkpoint import check_encodes, load_run
+from distill.checkpoint import load_run
 from distill.data import ImageTextDataset
 from distill.data.images import decode, to_rgb
 from distill.data.text import is_unicode
 from distill.encoders import Encoder, load_encoder
 from distill.heads import build_heads, head_output
 from distill.image_encoder import ImageEncoder
+from distill.modalities import check_encodes, kinds_of
 from distill.types import DistillError
-
-Modality = Literal["image", "text"]
 
 
 class Hit(NamedTuple):
@@ -48,6 +47,8 @@ class CodeSearch:
         k: Neighbours of an item, 1..n_codes.
         candidates: None = the k nearest codes; else so many nearest codes, k..n_codes, are
             re-scored by their inner product with the continuous code, and the k best returned.
+        mask: (n_codes,) bool, the codes that are searched, on their device; None = all. With fewer
+            of them than are asked for, the tail has index -1.
 
     Example:
         >>> search = CodeSearch(torch.nn.Identity(), torch.tensor([[0b10100000], [0]]).byte(), 1)
@@ -62,6 +63,7 @@ class CodeSearch:
         k: int,
         *,
         candidates: int | None = None,
+        mask: Tensor | None = None,
     ) -> None:
         if candidates is not None and candidates < k:
             raise DistillError(
@@ -72,6 +74,7 @@ class CodeSearch:
         self.db_codes = db_codes
         self.k = k
         self.candidates = candidates
+        self.mask = mask
 
     @torch.no_grad()
     def __call__(self, batch: Tensor) -> hamming.TopK | hamming.Rescored:
@@ -79,8 +82,8 @@ class CodeSearch:
         continuous = self.encode(batch)
         codes = hamming.pack(continuous, check_finite=False)
         if self.candidates is None:
-            return hamming.topk(codes, self.db_codes, self.k)
-        near = hamming.topk(codes, self.db_codes, self.candidates)
+            return hamming.topk(codes, self.db_codes, self.k, mask=self.mask)
+        near = hamming.topk(codes, self.db_codes, self.candidates, mask=self.mask)
         return hamming.rescore(continuous, self.db_codes, near.indices, self.k)
 
     def captured(self, example: Tensor) -> "CapturedSearch":
@@ -136,8 +139,9 @@ class Retriever:
     Args:
         dataset: The items, for their texts and image names.
         encoder: The frozen encoder of the run.
-        heads: "image" and "text" -> the run's hash head.
-        codes: "image" and "text" -> (n_items, n_bytes) uint8, packed, row i being item i.
+        heads: Modality -> the run's hash head.
+        codes: Modality -> (n_items, n_bytes) uint8, packed, row i being item i; an item that lacks
+            the modality is never found by it.
         device: Where queries are encoded and searched: "cpu", or "cuda", whose codes are a copy.
     """
 
@@ -154,6 +158,14 @@ class Retriever:
         self._encoder = encoder
         self._heads = {name: head.to(device) for name, head in heads.items()}
         self._db_codes = {name: _tensor(rows).to(device) for name, rows in codes.items()}
+        self._kinds = kinds_of(dataset.others, [name for name in codes if name in heads])
+        present = {name: dataset.has(name) for name in codes}
+        self.n_items = {name: int(has.sum()) for name, has in present.items()}
+        """Modality -> number of items that can be found by it."""
+        self._masks = {
+            name: None if has.all() else torch.from_numpy(has).to(device)
+            for name, has in present.items()
+        }
 
     @classmethod
     def load(cls, run: str | Path, *, device: str = "cpu") -> "Retriever":
@@ -179,7 +191,7 @@ class Retriever:
             # The index is the teacher's where there is one, and queries are the student's.
             codes = {"image": loaded.codes("teacher")}
         else:
-            codes = {name: loaded.codes(name) for name in ("image", "text")}
+            codes = {name: loaded.codes(name) for name in loaded.modalities}
         for name, rows in codes.items():
             if len(rows) != len(dataset):
                 raise DistillError(
@@ -192,13 +204,16 @@ class Retriever:
         encoder = load_encoder(loaded.config.encoder, device, loaded.tuned_weights())
         return cls(dataset, encoder, build_heads(*loaded.weights()), codes, device)
 
-    def search_text(self, text: str, k: int = 10, *, against: Modality = "image") -> list[Hit]:
-        """Return the k items whose image (or text) lies nearest to a text.
+    def search_text(
+        self, text: str, k: int = 10, *, against: str = "image", modality: str = "text"
+    ) -> list[Hit]:
+        """Return the k items whose image, or what else is searched, lies nearest to a text.
 
         Args:
             text: At least one character that is not blank.
-            k: 1..n_items.
-            against: Whose codes are searched.
+            k: 1..the items that have what is searched.
+            against: Modality whose codes are searched.
+            modality: Whose head encodes the text, of those that are texts.
 
         Raises:
             DistillError, ValueError, TypeError: An argument is not as described.
@@ -213,40 +228,48 @@ class Retriever:
         self._check(k, against)
         if isinstance(self._encoder, ImageEncoder):
             raise DistillError("text: expected an image, got words: this run hashes images alone")
-        check_encodes("text", self.dataset.features)
-        return self._search("text", self._encoder.encode_texts([text]), k, against)
+        check_encodes(modality, "text", self._kinds, self.dataset.features)
+        return self._search(modality, self._encoder.encode_texts([text]), k, against)
 
     def search_image(
-        self, image: str | Path | Image.Image, k: int = 10, *, against: Modality = "image"
+        self,
+        image: str | Path | Image.Image,
+        k: int = 10,
+        *,
+        against: str = "image",
+        modality: str = "image",
     ) -> list[Hit]:
-        """Return the k items whose image (or text) lies nearest to an image.
+        """Return the k items whose image, or what else is searched, lies nearest to an image.
 
         Args:
             image: A file, or an image of any mode; transparency is laid on white.
-            k: 1..n_items.
-            against: Whose codes are searched.
+            k: 1..the items that have what is searched.
+            against: Modality whose codes are searched.
+            modality: Whose head encodes the image, of those that are images.
 
         Raises:
             DistillError, ValueError, TypeError: An argument is not as described.
         """
         self._check(k, against)
-        check_encodes("image", self.dataset.features)
+        check_encodes(modality, "image", self._kinds, self.dataset.features)
         opened = image if isinstance(image, Image.Image) else open_image(Path(image))
-        return self._search("image", self._encoder.encode_images([to_rgb(opened)]), k, against)
+        return self._search(modality, self._encoder.encode_images([to_rgb(opened)]), k, against)
 
     def _check(self, k: int, against: str) -> None:
         """Refuse what a search would only find out after encoding the query."""
         if against not in self.codes:
             names = " or ".join(map(repr, self.codes))
             raise DistillError(f"against: expected {names}, got {against!r}; choose one of them")
-        if not 1 <= k <= len(self.dataset):
-            raise DistillError(f"k: expected 1..{len(self.dataset)} items, got {k}; change it")
+        if not 1 <= k <= self.n_items[against]:
+            raise DistillError(f"k: expected 1..{self.n_items[against]} items, got {k}; change it")
 
-    def _search(self, modality: Modality, features: Tensor, k: int, against: str) -> list[Hit]:
+    def _search(self, modality: str, features: Tensor, k: int, against: str) -> list[Hit]:
         def encode(batch: Tensor) -> Tensor:
             return head_output(self._heads[modality], batch)
 
-        found = CodeSearch(encode, self._db_codes[against], k)(features)
+        search = CodeSearch(encode, self._db_codes[against], k, mask=self._masks[against])
+        found = search(features)
+        assert isinstance(found, hamming.TopK)
         pairs = zip(found.indices[0].tolist(), found.distances[0].tolist(), strict=True)
         return [
             Hit(row, distance, self.dataset.texts[row], self.dataset.image_name(row))

@@ -15,6 +15,8 @@ from distill.checkpoint import (
     ENCODER,
     METRICS,
     RECORDS,
+    TEACHER,
+    TEACHER_METRICS,
     WEIGHTS,
     Run,
 )
@@ -28,7 +30,17 @@ from distill.config import (
 from distill.files import write_text
 from distill.types import DistillError
 
-_FILES = (CONFIG, RECORDS, METRICS, WEIGHTS, ENCODER, CHECKPOINT, DATASET)
+_FILES = (
+    CONFIG,
+    RECORDS,
+    METRICS,
+    WEIGHTS,
+    ENCODER,
+    CHECKPOINT,
+    DATASET,
+    TEACHER,
+    TEACHER_METRICS,
+)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from distill.command import one_sentence
-from distill.report import Card, Panel, thumbnail, write_search_page
+from distill.modalities import plural
+from distill.report import Card, Panel, picture_of, thumbnail, write_search_page
 from distill.retriever import Hit, Retriever, open_image
 from distill.types import DistillError
 
@@ -36,8 +37,15 @@ class Search:
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None
     """What to look for, as a picture."""
-    against: Literal["image", "text"] = "image"
-    """Search the items' images or their texts."""
+    against: Annotated[str, tyro.conf.arg(metavar="MODALITY")] = "image"
+    """Search the items' images, their texts, or another modality of the run; items that lack it are
+    never hits."""
+    modality: Annotated[
+        str | None,
+        tyro.conf.arg(name="as", constructor=str, metavar="MODALITY", help_behavior_hint=""),
+    ] = None
+    """Encode the query as this modality of the run; without it a picture is an image and words are
+    a text."""
     k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10
     """Number of hits."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -69,17 +77,19 @@ def search(options: Search) -> Path:
     title = _shown(options.image.name) if options.image else str(options.text)
     retriever = Retriever.load(options.run, device=options.device)
     console = Console(emoji=False)
+    asked = {"against": options.against}
+    if options.modality is not None:
+        asked["modality"] = options.modality
     with Console(stderr=True).status("Searching"):
         if picture:
-            hits = retriever.search_image(picture, options.k, against=options.against)
+            hits = retriever.search_image(picture, options.k, **asked)
         else:
-            hits = retriever.search_text(title, options.k, against=options.against)
+            hits = retriever.search_text(title, options.k, **asked)
     out = options.out or options.run / "searches" / f"{_slug(options, title)}.html"
-    cards = [
-        Card(thumbnail(retriever.dataset.image(hit.row)), hit.text, hit.distance) for hit in hits
-    ]
+    cards = [Card(picture_of(retriever.dataset, hit.row), hit.text, hit.distance) for hit in hits]
     shown = thumbnail(picture) if picture else None
-    lead = f"The {len(hits)} nearest {options.against}s of {len(retriever.dataset)} items, run "
+    named, n_items = plural(options.against), retriever.n_items[options.against]
+    lead = f"The {len(hits)} nearest {named} of {n_items} items, run "
     write_search_page(out, Panel(title, shown, (), cards), lead=f"{lead}{options.run}.")
     console.print(_table(title, hits))
     console.print(f"[bold]{escape(str(out))}[/bold]", soft_wrap=True)
@@ -106,8 +116,9 @@ def _slug(options: Search, title: str) -> str:
     """Name the page of a query: readable, within 255 bytes, and another for another query."""
     words = re.sub(r"\W+", "-", title.lower()).strip("-").encode()[:60].decode(errors="ignore")
     asked = f"text {options.text}" if options.image is None else f"image {options.image.resolve()}"
+    asked += "" if options.modality is None else f" as {options.modality}"
     digest = hashlib.sha256(os.fsencode(asked)).hexdigest()[:8]
-    return f"{words or 'query'}-{options.against}s-{digest}"
+    return f"{words or 'query'}-{plural(options.against)}-{digest}"
 
 
 if __name__ == "__main__":

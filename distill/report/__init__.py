@@ -3,6 +3,7 @@
 from distill.report.comparison import check_out, write_comparison
 from distill.report.groups import Entry
 from distill.report.page import Card, Panel, thumbnail, write_search_page
+from distill.report.panels import picture_of
 from distill.report.run import write_report
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Entry",
     "Panel",
     "check_out",
+    "picture_of",
     "thumbnail",
     "write_comparison",
     "write_report",

@@ -12,25 +12,24 @@ from distill.metrics.bootstrap import paired_bootstrap
 from distill.metrics.ranking import Cutoff
 from distill.metrics.scores import (
     CUTOFFS,
-    DIRECTIONS,
-    IMAGE_DIRECTIONS,
     MAP_DEPTHS,
+    OWN_COLUMNS,
     TOPN_DEPTHS,
     DirectionScores,
     Table,
     direction_label,
+    sides,
 )
 from distill.report import figures
-from distill.report.groups import Entry, Group, directions_of, spread
+from distill.report.groups import Entry, Group, scored_directions, spread
 
-PAIRS = DIRECTIONS | IMAGE_DIRECTIONS
 _FEWEST_TOPN = 10
 """Depths 200, 400, ... that a database must hold to be drawn by them."""
 
 
 def overview(groups: Sequence[Group]) -> Table:
     """MAP over the whole ranking in every direction, a row per group, and of a random order."""
-    names = directions_of(groups)
+    names = scored_directions(groups)
     columns = ("row", "runs", *map(direction_label, names), "chance")
     rows = []
     for group in groups:
@@ -48,8 +47,9 @@ def score_table(groups: Sequence[Group], direction: str) -> Table:
     groups = [group for group in groups if direction in group.directions]
     largest = max(group.first.evaluation.n_database for group in groups)
     depths = [k for k in MAP_DEPTHS if k <= largest]
+    apart = any(s.chance is not None for group in groups for s in group.scores(direction))
     columns = (
-        *("row", "MAP", "MAP tie mean"),
+        *("row", *(OWN_COLUMNS if apart else ()), "MAP", "MAP tie mean"),
         *(f"MAP @{k}" for k in depths),
         *(f"MAP {k} rel." for k in depths),
         *("P@10", "P r≤2"),
@@ -64,7 +64,8 @@ def score_table(groups: Sequence[Group], direction: str) -> Table:
             group.values(direction, lambda s: s.precision_at.get(10)),
             group.values(direction, lambda s: s.lookup_radius_2),
         ]
-        rows.append((group.label, *map(spread, cells)))
+        own = _own(group, direction) if apart else ()
+        rows.append((group.label, *own, *map(spread, cells)))
     return Table(columns, tuple(rows))
 
 
@@ -104,7 +105,7 @@ def curves(groups: Sequence[Group], direction: str) -> list[tuple[str, Markup]]:
         recall = np.mean([each.curve_recall for each in scores], axis=0)
         found = precision > 0  # a radius that finds nothing relevant has no place on the curve
         by_radius[group.letter] = recall[found].tolist(), precision[found].tolist()
-        depths = _depths(group)
+        depths = _depths(group, direction)
         by_rank[group.letter] = depths, [mean(s.precision_at[n] for s in scores) for n in depths]
     chance, told = _shared_chance(groups, direction)
     linear = all(depths[0] in TOPN_DEPTHS for depths, _ in by_rank.values())
@@ -135,10 +136,16 @@ def _map_at(cutoff: Cutoff, k: int) -> Callable[[DirectionScores], float | None]
     return lambda scores: scores.map_at[cutoff].get(k)
 
 
-def _depths(group: Group) -> list[int]:
+def _own(group: Group, direction: str) -> list[str]:
+    """Queries, items and chance of a direction; those of several splits one after the other."""
+    cells = [e.evaluation.own(e.evaluation.directions[direction]) for e in group.entries]
+    return [", ".join(dict.fromkeys(values)) for values in zip(*cells, strict=True)]
+
+
+def _depths(group: Group, direction: str) -> list[int]:
     """N = 200, 400, ... of a database that holds enough of them; else whatever was taken."""
-    taken = group.scores(group.directions[0])[0].precision_at
-    common = [n for n in taken if all(n <= e.evaluation.n_database for e in group.entries)]
+    first, *others = (each.precision_at for each in group.scores(direction))
+    common = [n for n in first if all(n in each for each in others)]
     topn = [n for n in common if n in TOPN_DEPTHS]
     return topn if len(topn) >= _FEWEST_TOPN else common
 
@@ -164,7 +171,8 @@ def _by_query(group: Group, direction: str) -> NDArray[np.float64]:
 
 
 def _precisions(entry: Entry, direction: str) -> NDArray[np.float64]:
-    splits, labels = entry.dataset.splits, entry.dataset.labels
-    query, database = splits["query"], splits["database"]
-    asked, stored = (entry.run.codes(model) for model in PAIRS[direction])
+    dataset, (a, b) = entry.dataset, sides(direction)
+    query, database = dataset.splits["query"], dataset.splits["database"]
+    query, database = query[dataset.has(a)[query]], database[dataset.has(b)[database]]
+    asked, stored, labels = entry.run.codes(a), entry.run.codes(b), dataset.labels
     return average_precisions(asked[query], stored[database], labels[query], labels[database])

@@ -8,14 +8,14 @@ import numpy as np
 from markupsafe import Markup
 
 from distill.files import write_text
-from distill.metrics.scores import Table, direction_label
-from distill.report.compared import PAIRS, curves, differences, overview, score_table
+from distill.metrics.scores import Table, direction_label, sides
+from distill.report.compared import curves, differences, overview, score_table
 from distill.report.groups import (
     Entry,
     Group,
     check_distinct,
-    directions_of,
     grouped,
+    scored_directions,
     statement,
 )
 from distill.report.page import Compared, render
@@ -25,11 +25,15 @@ from distill.types import DistillError
 SUFFIXES = (".html", ".md")
 N_QUERIES = 6
 SHOWN = ("text_to_image", "image_to_text", "student_to_teacher", "teacher_to_teacher")
-"""Directions whose hits are shown."""
+"""Directions whose hits are shown; of runs that have none of them, the first two."""
 TITLE = "Comparison of runs"
 APART = (
     "These runs do not share one dataset and split: scores of different rows are comparable only "
     "where data, queries and database are the same."
+)
+OWN_CHANCE = (
+    " Chance is that of all queries and items; a direction that only some of them have is shown "
+    "with its own below."
 )
 SPREAD = "Mean ± sample standard deviation of runs that differ in their seeds only."
 
@@ -75,7 +79,9 @@ def write_comparison(entries: Iterable[Entry], out: Path, *, seed: int = 0) -> P
 
 def _sections(groups: Sequence[Group]) -> list[tuple[str, str, Table]]:
     """Titles, notes and tables, in the order of either kind of file."""
-    found = [("MAP", f"Over the whole ranking. {SPREAD}", overview(groups))]
+    apart = any(entry.evaluation.shares for group in groups for entry in group.entries)
+    note = f"Over the whole ranking. {SPREAD}{OWN_CHANCE * apart}"
+    found = [("MAP", note, overview(groups))]
     if len(groups) > 1 and groups[0].directions:
         first = groups[0].label
         told = (
@@ -86,14 +92,14 @@ def _sections(groups: Sequence[Group]) -> list[tuple[str, str, Table]]:
         found.append((f"Difference from {first}", told, differences(groups)))
     found += [
         (f"Queries → database: {direction_label(name)}", SPREAD, score_table(groups, name))
-        for name in directions_of(groups)
+        for name in scored_directions(groups)
     ]
     return found
 
 
 def _page(groups: Sequence[Group], seed: int) -> str:
     figures: list[tuple[str, Markup]] = []
-    for name in directions_of(groups):
+    for name in scored_directions(groups):
         figures += curves(groups, name)
     return render(
         "comparison.html",
@@ -145,16 +151,18 @@ def _panels(groups: Sequence[Group], seed: int) -> list[tuple[str, list[Compared
     runs = {group.letter: group.splits[dataset.fingerprint][0].run for group in same}
     query = dataset.splits["query"]
     drawn = np.random.default_rng(seed).permutation(query)
+    scored = scored_directions(same)
     found = []
-    for place, name in enumerate(name for name in SHOWN if name in directions_of(same)):
+    for place, name in enumerate([name for name in SHOWN if name in scored] or scored[:2]):
+        asked, stored = sides(name)
+        having = drawn[dataset.has(asked)[drawn]]
         # Other queries in the next direction, where there are enough.
-        rows = np.roll(drawn, -place * N_QUERIES)[:N_QUERIES]
-        asked, stored = PAIRS[name]
+        rows = np.roll(having, -place * N_QUERIES)[:N_QUERIES]
         codes = {
             group.label: (runs[group.letter].codes(asked), runs[group.letter].codes(stored))
             for group in same
             if name in group.directions
         }
-        panels = compared_panels(dataset, codes, rows, asked="text" if asked == "text" else "image")
+        panels = compared_panels(dataset, codes, rows, asked=asked, against=stored)
         found.append((direction_label(name), panels))
     return found

@@ -52,8 +52,9 @@ class Group:
 
     @property
     def directions(self) -> tuple[str, ...]:
-        """Names of the directions that were scored."""
-        return tuple(self.first.evaluation.directions)
+        """Names of the directions that were scored in every run."""
+        found = [entry.evaluation.directions for entry in self.entries]
+        return tuple(name for name in found[0] if all(name in each for each in found))
 
     def scores(self, direction: str) -> list[DirectionScores]:
         """One direction of every run."""
@@ -121,7 +122,7 @@ def check_distinct(runs: Sequence[Run]) -> None:
             )
 
 
-def directions_of(groups: Iterable[Group]) -> tuple[str, ...]:
+def scored_directions(groups: Iterable[Group]) -> tuple[str, ...]:
     """Every direction that any group has, in order."""
     return tuple(dict.fromkeys(name for group in groups for name in group.directions))
 
@@ -130,7 +131,8 @@ def statement(groups: Sequence[Group]) -> str:
     """Everything the numbers of a table depend on, in sentences."""
     evaluations = [entry.evaluation for group in groups for entry in group.entries]
     data = dict.fromkeys(
-        f"{each.protocol.rstrip('. ')}. {each.n_query:,} queries, {each.n_database:,} items."
+        f"{each.protocol.rstrip('. ')}. {each.n_query:,} queries, {each.n_database:,} items"
+        f"{each.shares}."
         for each in evaluations
     )
     made: dict[str, list[str]] = {}

@@ -106,7 +106,8 @@ def _shown(value: Any, *, full: bool) -> str:
         return "on" if value else "off"
     if isinstance(value, float):
         return f"{value:g}"
-    text = " ".join(str(value).split())
+    joined = " and ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    text = " ".join(joined.split())
     if full:
         return text
     text = Path(text).name if text.startswith(os.sep) else text

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +11,21 @@ from numpy.typing import NDArray
 from distill import data, image_encoder
 from distill.checkpoint import METRICS, load_run
 from distill.config import TrainConfig, config_to_toml
+from distill.data import ImageTextDataset
 from distill.files import write_text
 from distill.metrics.scores import CONVENTIONS, Evaluation, direction_label
+from distill.modalities import plural
 from distill.report.image_run import write_image_report
-from distill.report.page import render
+from distill.report.page import Panel, render
 from distill.report.panels import query_panels
 from distill.report.training import curves, stages
 from distill.types import DistillError
 
 N_QUERIES = 10
-
+_REIMPLEMENTED = (
+    "is reimplemented from its formulas, with this project's encoders and heads in the place of "
+    "its authors' networks; no published figure is reproduced."
+)
 METHODS = {
     "soda": (
         "SODA",
@@ -34,6 +39,24 @@ METHODS = {
     "contrastive": (
         "Contrastive",
         "The label-free baseline: contrastive heads, then the sign of a random rotation.",
+    ),
+    "dcmh": ("DCMH", f"DCMH {_REIMPLEMENTED}"),
+    "ssah": ("SSAH without its adversary", f"SSAH, without its adversary, {_REIMPLEMENTED}"),
+    "dchmt": ("DCHMT", f"DCHMT {_REIMPLEMENTED}"),
+    "skdch": (
+        "SKDCH",
+        "SKDCH is built after its authors' released code, with the leak of hidden labels closed "
+        "and the majority vote mended; no figure of the paper is reproduced.",
+    ),
+    "schgan": (
+        "SCH-GAN",
+        "The teacher of SKDCH alone, which is SCH-GAN: built after the released code of SKDCH, "
+        "with the leak of hidden labels closed; no published figure is reproduced.",
+    ),
+    "triplet": (
+        "Triplets",
+        "The student of SKDCH alone, from labelled items: built after the released code of SKDCH; "
+        "no published figure is reproduced.",
     ),
 }
 """Method -> what a page calls it, and what must be said about it."""
@@ -62,26 +85,30 @@ def write_report(run: Path, out: Path, *, seed: int = 0) -> Path:
     dataset = data.load(**asdict(loaded.config.data))
     loaded.check_dataset(dataset)
     epochs = loaded.records()
-    text_rows, image_rows = _chosen(dataset.splits["query"], seed)
-    codes = {name: loaded.codes(name) for name in ("image", "text")}
+    codes = {name: loaded.codes(name) for name in loaded.modalities}
     page = render(
         "report.html",
         title=f"{METHODS[loaded.config.method][0]} · {evaluation.n_bits} bits · {dataset.name}",
         evaluation=evaluation,
-        conventions=CONVENTIONS,
+        conventions=f"{_counts(evaluation)}{CONVENTIONS}",
         table=evaluation.table(),
         tiles=_tiles(evaluation, epochs, len(dataset)),
         notes=_notes(loaded.config, evaluation),
-        stages=stages(epochs, asdict(getattr(loaded.config, loaded.config.method))),
+        stages=stages(epochs, settings_of(loaded.config)),
         curves=curves(evaluation),
         chosen=f"The queries are drawn at random from the query split (seed {seed}), not by "
         "their results; they are searched in the database split.",
-        text_panels=query_panels(dataset, codes, "text", text_rows),
-        image_panels=query_panels(dataset, codes, "image", image_rows),
+        sections=_sections(dataset, codes, seed),
         config=config_to_toml(loaded.config),
     )
     write_text(out, page)
     return out
+
+
+def settings_of(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings of a configuration's method, among them the weights of its terms."""
+    table = {"schgan": "skdch", "triplet": "skdch"}.get(config.method, config.method)
+    return asdict(getattr(config, table))
 
 
 def _stored_evaluation(path: Path) -> Evaluation:
@@ -93,10 +120,44 @@ def _stored_evaluation(path: Path) -> Evaluation:
     return Evaluation.from_json(path.read_text(encoding="utf-8"))
 
 
-def _chosen(query: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw rows for text and for image queries: different ones where the split is large enough."""
-    drawn = np.random.default_rng(seed).permutation(query)
-    return drawn[:N_QUERIES], drawn[-N_QUERIES:]
+def _counts(evaluation: Evaluation) -> str:
+    """A sentence on queries and items, where directions differ in them; or ""."""
+    if not evaluation.shares:
+        return ""
+    return f"{evaluation.n_query:,} queries, {evaluation.n_database:,} items{evaluation.shares}. "
+
+
+class _Section(NamedTuple):
+    """Queries of a modality: where they stand in the page, their heading, and a panel of each."""
+
+    anchor: str
+    link: str
+    title: str
+    panels: list[Panel]
+
+
+def _sections(
+    dataset: ImageTextDataset, codes: Mapping[str, NDArray[np.uint8]], seed: int
+) -> list[_Section]:
+    """Queries of every modality, in the images where the run has any.
+
+    Texts and images ask for different items where the split is large enough.
+    """
+    database = dataset.splits["database"]
+    found = [m for m in dict.fromkeys(("image", *codes)) if m in codes]
+    against = next((m for m in found if dataset.has(m)[database].any()), None)
+    drawn = np.random.default_rng(seed).permutation(dataset.splits["query"])
+    sections = []
+    for modality in dict.fromkeys(("text", "image", *codes)):
+        if modality not in codes or against is None:
+            continue
+        having = drawn[dataset.has(modality)[drawn]]
+        rows = having[-N_QUERIES:] if modality == "image" else having[:N_QUERIES]
+        link = f"{modality.capitalize()} queries"
+        panels = query_panels(dataset, codes, modality, rows, against=against)
+        title = f"{link}, nearest {plural(against)}"
+        sections.append(_Section(f"asked-{modality}", link, title, panels))
+    return [section for section in sections if section.panels]
 
 
 def _tiles(
@@ -116,6 +177,9 @@ def _notes(config: TrainConfig, evaluation: Evaluation) -> list[str]:
         f"Features come from the encoder {evaluation.backbone}; {_TRAINED[config.encoder.mode]}.",
         "Scores are comparable within this protocol only, not with published tables on other data.",
     ]
+    if evaluation.method.startswith(f"{config.method} ("):
+        audit = f"this run is {evaluation.method}: it repeats a fault of that code"
+        notes.insert(1, f"For audit, {audit}.")
     if config.encoder.pretrained == "random":
         notes.append("The encoder's weights are random: no score here speaks for the method.")
     return notes

@@ -14,6 +14,7 @@ from distill.config import DataConfig, EncoderConfig, TrainConfig
 from distill.encoders import load_encoder
 from distill.evaluation import evaluate
 from distill.heads import HashHead, head_output
+from tests.distill import four_modalities
 
 COLOURS = ("red", "green", "blue", "orange")
 N_ITEMS, N_BITS = 48, 16
@@ -100,3 +101,30 @@ def _record(stage: str, epoch: int) -> dict:
 def run(_finished_run: Path, tmp_path: Path) -> Path:
     """A copy of the run folder that the test may change."""
     return shutil.copytree(_finished_run, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def four_dataset(shapes: Path) -> data.ImageTextDataset:
+    """The shapes with four modalities, three of which some items lack."""
+    return four_modalities.made_dataset(shapes)
+
+
+@pytest.fixture(scope="session")
+def four_finished(
+    four_dataset: data.ImageTextDataset, shapes: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A finished run on them; only with `four_run` its dataset is found."""
+    path = tmp_path_factory.mktemp("runs") / "run"
+    return four_modalities.made_run(four_dataset, shapes, path)
+
+
+@pytest.fixture
+def four_run(
+    four_finished: Path,
+    four_dataset: data.ImageTextDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Path:
+    """A copy of that run which the test may change."""
+    monkeypatch.setattr(data, "load", lambda **_: four_dataset)
+    return shutil.copytree(four_finished, tmp_path / "run")

@@ -33,6 +33,11 @@ def test_toml_round_trip() -> None:
     assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
 
 
+def test_a_list_round_trip() -> None:
+    config = TrainConfig(data=DataConfig(modalities=("image", "tags")))
+    assert config_from_dict(tomllib.loads(config_to_toml(config))) == config
+
+
 @pytest.mark.parametrize("preset", sorted(file.stem for file in PRESETS.glob("*.toml")))
 def test_every_preset_loads(preset: str) -> None:
     assert isinstance(load_config(preset), TrainConfig)
@@ -46,12 +51,14 @@ def test_the_main_preset_is_the_default() -> None:
     ("values", "message"),
     [
         ({"bit": 3}, "bit: unknown key; did you mean bits?"),
-        ({"optim": {"epoch": 3}}, "optim.epoch: unknown key; did you mean epochs?"),
+        ({"optim": {"epoch": 3}}, "optim.epoch: unknown key; did you mean epochs or epoch_items?"),
         ({"soda": {"student": {"pairs": 3}}}, "student.pairs: unknown key; did you mean pair?"),
         ({"head": {"zzz": 3}}, "head.zzz: unknown key; known: kind, hidden, dropout"),
         ({"bits": "64"}, "bits: expected int, got '64'"),
         ({"bits": True}, "bits: expected int, got True"),
         ({"bits": 0}, "bits: expected at least 1, got 0"),
+        ({"data": {"modalities": "image"}}, "modalities: expected a list, got 'image'"),
+        ({"data": {"modalities": [3]}}, "modalities: expected str, got 3"),
         ({"optim": 3}, "optim: expected a table, got 3"),
         ({"method": "sodda"}, "method: expected one of 'soda', 'no_teacher', 'contrastive', "),
         ({"head": {"dropout": 1.0}}, "dropout: expected a share in [0, 1), got 1.0"),

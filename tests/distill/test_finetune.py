@@ -31,6 +31,7 @@ from distill.loop import fit
 from distill.methods import soda
 from distill.methods.base import codes_of
 from distill.retriever import Retriever
+from distill.run_evaluation import validation_map
 from distill.types import DistillError, Split
 
 TINY = EncoderConfig(teacher="tiny", pretrained="random")
@@ -280,7 +281,7 @@ def test_stage_two_leaves_the_image_branch_and_starts_from_pretrained_text(
 def test_a_label_vector_needs_no_tower(config: TrainConfig) -> None:
     found = tuned_inputs(dataclasses.replace(config, soda=SodaConfig(prompt="multihot")))
     head = HashHead(found.dims["label"], 4)
-    assert found.dims == {"image": 64, "text": 64, "label": 6}
+    assert found.dims == {"image": 64, "text": 64, "label": 6, "classes": 6}
     assert found.wrap("label", head) is head
     assert isinstance(found.wrap("text", head), Tuned)
 
@@ -291,7 +292,7 @@ def test_no_rows_to_validate_with_are_no_error(config: TrainConfig) -> None:
     dataset = dataclasses.replace(dataset, splits=splits)
     found = inputs.open_inputs(config, dataset, CPU)
     method = soda.build(config, found.dims, found.wrap)
-    assert train.validation_map(method, dataset, found)(("image", "text")) == {}
+    assert validation_map(method, dataset, found)(method.stages[-1]) == {}
 
 
 def test_what_cannot_be_tuned_is_one_sentence(config: TrainConfig) -> None:

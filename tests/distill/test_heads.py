@@ -78,3 +78,32 @@ def test_a_logit_head_keeps_its_z_scores(kind: str) -> None:
     assert torch.equal(again(views), head(views))
     assert again(views).shape == (20, 4, 12)
     assert head(views).abs().max() > 1  # logits: nothing bounds them
+
+
+def test_the_net_of_skdch_is_a_sigmoid_of_tanh_on_z_scores() -> None:
+    torch.manual_seed(0)
+    head, x = HashHead(12, 6, "tanh", hidden=9).eval(), torch.randn(40, 12) * 3 + 5
+    assert head.body[1].weight.abs().max() <= 0.2
+    x[:, 3] = 7  # a constant feature
+    head.standardise(x)
+    z = (x - x.mean(dim=0)) / torch.where(
+        x.std(dim=0, correction=0) > 0, x.std(dim=0, correction=0), 1
+    )
+    first, last = head.body[1], head.body[4]
+    hidden = torch.tanh(z @ first.weight.T + first.bias)
+    u = torch.sigmoid(hidden @ last.weight.T + last.bias)
+    assert torch.allclose((1 + head(x)) / 2, u, atol=1e-5)
+    assert torch.allclose(head.hidden(x), hidden, atol=1e-5)
+    assert head.width == 9
+    rebuilt = build_heads(
+        {"image": head.spec}, {f"image.{k}": v for k, v in head.state_dict().items()}
+    )
+    assert torch.equal(rebuilt["image"](x), head(x))
+
+
+@pytest.mark.parametrize("kind", ["mlp", "linear", "tanh"])
+def test_a_head_is_its_hidden_layer_and_the_last(kind: str) -> None:
+    head, x = HashHead(12, 6, kind, hidden=9).eval(), torch.randn(4, 12)
+    assert torch.equal(head.from_hidden(head.hidden(x)), head(x))
+    assert head.hidden(x).shape == (4, head.width)
+    head.standardise(x)  # of the others it changes nothing

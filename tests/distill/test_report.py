@@ -5,16 +5,22 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import asdict
 from html.parser import HTMLParser
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import hamming
-from distill import data
+from distill import data, image_encoder
 from distill.checkpoint import load_run
+from distill.config import SkdchConfig, TrainConfig
 from distill.report import Card, Panel, figures, thumbnail, write_report, write_search_page
+from distill.report.image_run import NOTES, TITLES
+from distill.report.run import METHODS, settings_of
+from distill.report.training import stages
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -116,6 +122,45 @@ def test_another_method_has_another_note(run):
     page = Page(write_report(run, run / "report.html").read_text(encoding="utf-8"))
     assert "reconstructed" not in page.text
     assert "The ablation without a teacher" in page.text
+
+
+@pytest.mark.parametrize("method", get_args(get_type_hints(TrainConfig)["method"]))
+def test_every_method_has_a_title_and_an_honest_sentence(method):
+    if method in image_encoder.METHODS:
+        title, note = TITLES[method], NOTES[method]
+    else:
+        title, note = METHODS[method]
+        assert isinstance(settings_of(TrainConfig(method=method)), dict)
+    assert title
+    assert note.endswith(".")
+
+
+def test_a_repeated_fault_of_the_authors_code_is_told(run):
+    metrics, config = run / "metrics.json", run / "config.toml"
+    config.write_text(config.read_text().replace('method = "soda"', 'method = "skdch"'))
+    metrics.write_text(metrics.read_text().replace('"soda"', '"skdch (authors_leak)"'))
+    page = Page(write_report(run, run / "report.html").read_text(encoding="utf-8"))
+    assert "For audit, this run is skdch (authors_leak): it repeats a fault of that co" in page.text
+
+
+def test_a_curve_has_the_epochs_that_have_the_term():
+    def epoch(i, stage, **terms):
+        return {"stage": stage, "epoch": i, "loss": 2.0, "terms": terms, "seconds": 1}
+
+    records = [
+        *(epoch(i, "pretraining", ranking=1.0, partner=1.0) for i in (1, 2)),
+        *(epoch(i, "adversarial", choice=1.0 / i) for i in (1, 2, 4, 5)),
+        *(epoch(i, "adversarial", ranking=2.0, partner=1.0) for i in (3, 6)),
+    ]
+    first, second = stages(records, asdict(SkdchConfig()))
+    assert second.summary == "6 epochs, 6 s"
+    (_, plain), (_, figure) = first.figures[0], second.figures[0]
+    curves = re.findall(r'<path d="(M[^"]*)" clip-path[^>]*stroke: #[^"]*"', figure)
+    # Sum and term of four epochs, then sum and two terms of two.
+    assert [len(re.findall(r"[ML]", curve)) for curve in curves] == [4, 4, 2, 2, 2]
+    names = [">choice<", ">ranking<", ">partner (weight 0.1)<", ">weighted sum: choice<"]
+    assert all(name in figure for name in [*names, ">weighted sum: ranking, partner<"])
+    assert ">weighted sum<" in plain
 
 
 def test_a_fine_tuned_run_says_so(run, page):

@@ -80,6 +80,13 @@ def test_values_are_one_short_line(tmp_path: Path, text: str) -> None:
     assert " ".join(text.split()) in other.settings
 
 
+def test_values_of_a_list_are_joined(tmp_path: Path) -> None:
+    one = TrainConfig(bits=16)
+    data = dataclasses.replace(one.data, modalities=("image", "tags"))
+    other = row_names(runs(tmp_path, one, dataclasses.replace(one, data=data)))[1]
+    assert other.name == "soda · 16 bits · modalities image and tags"
+
+
 def test_names_are_unique_where_short_values_are_not(tmp_path: Path) -> None:
     def student(place: Path | None) -> TrainConfig:
         return TrainConfig(method="brcd", bits=16, images=ImagesConfig(teacher_run=place))

@@ -125,6 +125,7 @@ def test_temporary_files_of_a_killed_run_are_cleared(config: TrainConfig) -> Non
         ".encoder.safetensors.abcd_123",
         ".clusters-0f.safetensors.abcd_123",
         "codes/.image.npy.abcd_123",
+        ".pseudo_labels.npy.abcd_123",
         ".notes",
     ):
         (folder / name).write_text("half")

@@ -86,5 +86,5 @@ def test_help_names_every_option(capsys):
         search.main(["--help"])
     assert caught.value.code == 0
     printed = capsys.readouterr().out
-    for option in ("RUN", "--text", "--image", "--against", "-k", "--out"):
+    for option in ("RUN", "--text", "--image", "--against", "--as", "-k", "--out"):
         assert option in printed

@@ -22,6 +22,7 @@ from distill.config import (
     EncoderConfig,
     HeadConfig,
     OptimConfig,
+    SkdchConfig,
     TrainConfig,
     config_to_toml,
 )
@@ -37,6 +38,7 @@ FILES = {
     "checkpoint.pt",
     "dataset.json",
 }
+KEPT = {"skdch": {"pseudo_labels.npy", "training_rows.npy"}}
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +55,7 @@ def config(shapes: Path, cache: Path, tmp_path: Path) -> TrainConfig:
         encoder=EncoderConfig(teacher="tiny", pretrained="random", cache=cache),
         head=HeadConfig(hidden=16),
         optim=OptimConfig(epochs=3, batch_size=8, validate_every=2, checkpoint_every=1),
+        skdch=SkdchConfig(pretraining=3, rounds=1),
     )
 
 
@@ -60,7 +63,7 @@ def config(shapes: Path, cache: Path, tmp_path: Path) -> TrainConfig:
 def test_a_run_folder_holds_everything(config: TrainConfig, method: str) -> None:
     path = train.train(dataclasses.replace(config, method=method))
     assert path == config.run_folder
-    assert {f.name for f in path.iterdir()} == FILES | {"codes"}
+    assert {f.name for f in path.iterdir()} == FILES | {"codes"} | KEPT.get(method, set())
     run = checkpoint.load_run(path)
     dataset = train.load_dataset(run.config)
     features = inputs.encode_dataset(inputs.load_encoder(config.encoder), dataset, config)
@@ -77,7 +80,10 @@ def test_a_run_folder_holds_everything(config: TrainConfig, method: str) -> None
     assert (scores.method, scores.n_bits, scores.seed) == (method, 20, 0)
     assert "RANDOM weights" in scores.backbone
     records = run.records()
-    assert {r["epoch"] for r in records if "validation" in r} == {2, 3}
+    last = {record["stage"]: record for record in records}
+    assert all("validation" in record for record in last.values())
+    early = {r["epoch"] for r in records if "validation" in r} - {r["epoch"] for r in last.values()}
+    assert early == {2}
 
 
 def state_of(path: Path) -> dict[str, Any]:
