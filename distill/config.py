@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from distill import tables
+from distill.config_baselines import DchmtConfig, DcmhConfig, SsahConfig
 from distill.config_images import DistillConfig, HashingConfig, ImagesConfig
 from distill.config_optim import OptimConfig
+from distill.config_semi import SkdchConfig
 from distill.config_texts import (
     ContrastiveConfig,
     NoTeacherConfig,
@@ -28,6 +30,8 @@ __all__ = [
     "ConfigError",
     "ContrastiveConfig",
     "DataConfig",
+    "DchmtConfig",
+    "DcmhConfig",
     "DistillConfig",
     "EncoderConfig",
     "HashingConfig",
@@ -35,7 +39,9 @@ __all__ = [
     "ImagesConfig",
     "NoTeacherConfig",
     "OptimConfig",
+    "SkdchConfig",
     "SodaConfig",
+    "SsahConfig",
     "StudentWeights",
     "TeacherWeights",
     "TrainConfig",
@@ -50,6 +56,12 @@ _TABLES: dict[str, set[str]] = {
     "soda": {"soda"},
     "no_teacher": {"no_teacher"},
     "contrastive": {"contrastive"},
+    "dcmh": {"dcmh"},
+    "ssah": {"ssah"},
+    "dchmt": {"dchmt"},
+    "skdch": {"skdch"},
+    "schgan": {"skdch"},
+    "triplet": {"skdch"},
     "cibhash": {"images", "hashing"},
     "bihalf": {"images", "hashing"},
     "brcd": {"images", "hashing", "distill"},
@@ -65,8 +77,8 @@ class DataConfig:
     """Which items are read, and how."""
 
     name: Annotated[str, arg(name="data")] = "openclipart"
-    """Dataset: openclipart, emoji, emoji-fluent, manifest, imagefolder, listfile, cifar10,
-    cifar10-subset, dcmh, mat, coco, nuswide, features or wikipedia."""
+    """Dataset: openclipart, emoji, emoji-fluent, emoji-all, manifest, imagefolder, listfile,
+    cifar10, cifar10-subset, dcmh, mat, coco, nuswide, features or wikipedia."""
     root: Annotated[Path | None, arg(metavar="DIR")] = None
     """Folder of the full set, of the images, or of the files of a layout; without it the embedded
     data."""
@@ -89,6 +101,13 @@ class DataConfig:
     """NUS-WIDE: so many of the most frequent concepts are labels; without it the usual 21."""
     text_features: Literal["tfidf", "lda"] = "tfidf"
     """Wikipedia: weights of 1,000 words or, poorer, 10 topics."""
+    labelled: float = 1.0
+    """Share of the training items whose labels may be read, some item of every label among them;
+    the others are learned from without them by skdch and schgan, and not at all by the other
+    methods."""
+    modalities: Annotated[tuple[str, ...] | None, arg(metavar="NAME ...")] = None
+    """Modalities to use, of those that the dataset has; without it image and text, and of emoji-all
+    fluent too."""
 
 
 @dataclass(frozen=True)
@@ -110,10 +129,11 @@ class EncoderConfig:
 class HeadConfig:
     """The hash heads, one per modality."""
 
-    kind: Annotated[Literal["mlp", "linear"], arg(name="head")] = "mlp"
-    """mlp: linear, ReLU, dropout, linear, tanh; linear: dropout, linear, tanh."""
+    kind: Annotated[Literal["mlp", "linear", "tanh"], arg(name="head")] = "mlp"
+    """mlp: linear, ReLU, dropout, linear, tanh; linear: dropout, linear, tanh; tanh: as mlp, with
+    tanh in the place of ReLU, on z-scored features (SKDCH's own nets)."""
     hidden: int = 1024
-    """Width of the hidden layer of an mlp head."""
+    """Width of the hidden layer of an mlp or tanh head."""
     dropout: float = 0.0
     """Share of units dropped while training."""
 
@@ -126,9 +146,23 @@ class HeadConfig:
 class TrainConfig:
     """One training run."""
 
-    method: Literal["soda", "no_teacher", "contrastive", "cibhash", "bihalf", "brcd"] = "soda"
-    """What is trained: images and texts (soda, no_teacher, contrastive), or images alone: a hashing
-    teacher (cibhash, bihalf) or a small student of it (brcd)."""
+    method: Literal[
+        "soda",
+        "no_teacher",
+        "contrastive",
+        "dcmh",
+        "ssah",
+        "dchmt",
+        "skdch",
+        "schgan",
+        "triplet",
+        "cibhash",
+        "bihalf",
+        "brcd",
+    ] = "soda"
+    """What is trained: images and texts (soda, no_teacher, contrastive, dcmh, ssah, dchmt); those and
+    further modalities, also from items without labels (skdch, schgan its teacher, triplet its
+    student); or images alone: a hashing teacher (cibhash, bihalf) or a small student of it (brcd)."""
     bits: int = 64
     """Length of a code."""
     seed: int = 0
@@ -144,6 +178,10 @@ class TrainConfig:
     soda: SodaConfig = field(default_factory=SodaConfig)
     no_teacher: NoTeacherConfig = field(default_factory=NoTeacherConfig)
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
+    dcmh: DcmhConfig = field(default_factory=DcmhConfig)
+    ssah: SsahConfig = field(default_factory=SsahConfig)
+    dchmt: DchmtConfig = field(default_factory=DchmtConfig)
+    skdch: SkdchConfig = field(default_factory=SkdchConfig)
     images: Annotated[ImagesConfig, arg(name="")] = field(default_factory=ImagesConfig)
     hashing: HashingConfig = field(default_factory=HashingConfig)
     distill: DistillConfig = field(default_factory=DistillConfig)

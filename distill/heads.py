@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _ROWS = 8192
-HeadKind = Literal["mlp", "linear"]
+HeadKind = Literal["mlp", "linear", "tanh"]
 
 
 class HashHead(nn.Module):
@@ -22,8 +22,11 @@ class HashHead(nn.Module):
         in_dim: width of the features.
         n_bits: length of a code.
         kind: "mlp" is linear, ReLU, dropout, linear, tanh; "linear" is dropout, linear, tanh, with
-            Kaiming-uniform fan-out weights and zero bias.
-        hidden: width of the hidden layer of an mlp.
+            Kaiming-uniform fan-out weights and zero bias; "tanh" is linear, tanh, dropout, linear,
+            half, tanh, with weights from a normal distribution of deviation 0.1, cut at two of
+            them, and zero bias, on features that `standardise` z-scores in place of normalising
+            them: the net of SKDCH and SCH-GAN, whose sigmoid u is (1 + h) / 2.
+        hidden: width of the hidden layer of "mlp" and "tanh".
         dropout: share of units dropped in training mode.
     """
 
@@ -49,7 +52,30 @@ class HashHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, in_dim) to continuous codes (B, n_bits)."""
-        return torch.tanh(self.body(features))
+        return self.from_hidden(self.hidden(features))
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Features (B, in_dim) to what the last layer takes (B, width)."""
+        return self.body[: self._last](features)
+
+    def from_hidden(self, hidden: Tensor) -> Tensor:
+        """What `hidden` gave to continuous codes (B, n_bits)."""
+        return torch.tanh(self.body[self._last :](hidden))
+
+    @property
+    def width(self) -> int:
+        """Of what the last layer takes."""
+        return int(self.body[self._last].in_features)
+
+    def standardise(self, features: Tensor) -> None:
+        """Take mean and deviation of features (n, in_dim) of training items; "tanh" only."""
+        if isinstance(self.body[0], _ZScore):
+            self.body[0].take(features)
+
+    @property
+    def _last(self) -> int:
+        """Place of the last linear layer."""
+        return max(i for i, layer in enumerate(self.body) if isinstance(layer, nn.Linear))
 
 
 class RotatedHead(nn.Module):
@@ -218,7 +244,47 @@ class _Scale(nn.Module):
         return functional.normalize(features, dim=1) * self.factor
 
 
+class _Times(nn.Module):
+    """Multiplication by a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.factor
+
+
+class _ZScore(nn.Module):
+    """Features in units of their deviation from their mean; unchanged until both are taken."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dim))
+        self.register_buffer("deviation", torch.ones(dim))
+
+    def take(self, features: Tensor) -> None:
+        deviation, mean = torch.std_mean(features, dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return (features - self.mean) / self.deviation
+
+
 def _body(in_dim: int, out_dim: int, kind: HeadKind, hidden: int, dropout: float) -> nn.Sequential:
+    if kind == "tanh":
+        layers = [nn.Linear(in_dim, hidden), nn.Linear(hidden, out_dim)]
+        for layer in layers:
+            nn.init.trunc_normal_(layer.weight, std=0.1, a=-0.2, b=0.2)
+            nn.init.zeros_(layer.bias)
+        first, last = layers
+        return nn.Sequential(
+            _ZScore(in_dim), first, nn.Tanh(), nn.Dropout(dropout), last, _Times(0.5)
+        )
     if kind == "mlp":
         return nn.Sequential(
             _Scale(math.sqrt(in_dim)),

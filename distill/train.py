@@ -8,32 +8,40 @@ torchrun takes --run for an option of its own.
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import torch
 import tyro
+from torch import nn
 
 from distill import checkpoint, data, image_encoder, image_runs, parallel, repeated, run_folder
 from distill.command import one_sentence
 from distill.config import PRESET_NAMES, TrainConfig, load_config
 from distill.data.base import ImageTextDataset
-from distill.evaluation import DIRECTIONS, DirectionScores, Evaluation, evaluate
+from distill.evaluation import DirectionScores, Evaluation
+from distill.files import write_array
 from distill.fitting import fit_run
 from distill.heads import head_output
+from distill.input_checks import learned_rows
 from distill.inputs import Inputs, open_inputs, packed_codes
-from distill.methods import contrastive, no_teacher, soda
+from distill.methods import contrastive, no_teacher, skdch, soda
 from distill.methods.base import Method, Wrap
-from distill.metrics import mean_average_precision
 from distill.metrics.scores import KEPT_DEPTH, direction_label
+from distill.modalities import kinds_of
+from distill.run_evaluation import evaluate_run, validation_map
 from distill.types import DistillError
 
 METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int], Wrap], Method]] = {
     "soda": soda.build,
     "no_teacher": no_teacher.build,
     "contrastive": contrastive.build,
+    "skdch": skdch.build,
+    "schgan": skdch.build_teacher,
+    "triplet": skdch.build_student,
 }
 
 
@@ -81,26 +89,6 @@ def load_dataset(config: TrainConfig) -> ImageTextDataset:
     return data.load(**dataclasses.asdict(config.data))
 
 
-def validation_map(
-    method: Method, dataset: ImageTextDataset, inputs: Inputs
-) -> Callable[[tuple[str, ...]], dict[str, float]]:
-    """MAP of the validation rows against the training rows, as a function of the modalities."""
-    labels = [dataset.labels[dataset.splits[part]] for part in ("validation", "train")]
-
-    def validate(modalities: tuple[str, ...]) -> dict[str, float]:
-        if not len(labels[0]):
-            return {}
-        queries = {m: inputs.codes(method, m, "validation") for m in modalities}
-        database = {m: inputs.codes(method, m, "train") for m in modalities}
-        return {
-            name: mean_average_precision(queries[a], database[b], *labels)
-            for name, (a, b) in DIRECTIONS.items()
-            if a in queries and b in database
-        }
-
-    return validate
-
-
 def _check_images_alone(config: TrainConfig) -> None:
     if parallel.size() > 1:
         raise DistillError(
@@ -115,49 +103,32 @@ def _check_images_alone(config: TrainConfig) -> None:
 
 def _finish(run: checkpoint.Run, method: Method, dataset: ImageTextDataset, inputs: Inputs) -> None:
     """Write weights, codes and the evaluation; only here are the queries' labels opened."""
-    specs = {modality: head.spec for modality, head in method.heads.items()}
-    checkpoint.save_weights(run, checkpoint.Weights(specs, method.heads.state_dict()))
-    checkpoint.save_dataset(run, dataset)
+    checkpoint.save_weights(run, _weights(method.heads))
+    checkpoint.save_dataset(run, dataset, kinds_of(dataset.others, method.heads))
     features, codes = inputs.features(run), {}
     for modality, head in method.heads.items():
-        codes[modality] = packed_codes(head, features[modality])
-        floats = head_output(head, features[modality], continuous=True)
-        checkpoint.save_codes(run, modality, codes[modality], floats.cpu().numpy())
-    scores = evaluate(
-        codes,
-        dataset.labels,
-        dataset.splits,
-        n_bits=run.config.bits,
-        protocol=dataset.protocol,
-        method=run.config.method,
-        backbone=backbone(run.config, dataset.features),
-        seed=run.config.seed,
-    )
-    checkpoint.save_metrics(run, scores.to_json())
+        has = dataset.has(modality)[:, None]
+        codes[modality] = packed_codes(head, features[modality]) * has
+        floats = head_output(head, features[modality], continuous=True).cpu().numpy()
+        checkpoint.save_codes(run, modality, codes[modality], np.where(has, floats, 0))
+    if kept := {name: array.cpu().numpy() for name, array in method.kept().items()}:
+        kept["training_rows"] = learned_rows(run.config, dataset)
+    for name, array in kept.items():
+        write_array(run.path / f"{name}.npy", array)
+    if method.teacher is not None:
+        checkpoint.save_weights(run, _weights(method.teacher), file=checkpoint.TEACHER)
+        by_teacher = {
+            m: packed_codes(head, features[m]) * dataset.has(m)[:, None]
+            for m, head in method.teacher.items()
+        }
+        found = evaluate_run(run, dataset, by_teacher)
+        named = dataclasses.replace(found, method=f"the teacher of {found.method}")
+        checkpoint.save_metrics(run, named.to_json(), file=checkpoint.TEACHER_METRICS)
+    checkpoint.save_metrics(run, evaluate_run(run, dataset, codes).to_json())
 
 
-def backbone(config: TrainConfig, given: Collection[str] = ()) -> str:
-    """What the features came from, for tables: random weights are named as such.
-
-    Args:
-        config: of the run.
-        given: modalities that the dataset brought as features.
-    """
-    if config.method in image_encoder.METHODS:
-        return image_runs.towers_line(config)
-    prompts = config.method == "soda" and config.soda.prompt != "multihot"
-    if given:
-        own = [f"{modality} features as given" for modality in sorted(given)]
-        encoded = [m for m in ("image", "text") if m not in given] + ["label"] * prompts
-        through = [f"{' and '.join(encoded)} through {_encoder(config)}"] if encoded else []
-        return "; ".join([*own, *through])
-    return _encoder(config)
-
-
-def _encoder(config: TrainConfig) -> str:
-    weights = {None: "pip weights", "random": "RANDOM weights"}.get(config.encoder.pretrained)
-    state = {"frozen": "frozen", "finetune": "fine-tuned"}[config.encoder.mode]
-    return f"{config.encoder.teacher}, {weights or config.encoder.pretrained}, {state}"
+def _weights(heads: nn.ModuleDict) -> checkpoint.Weights:
+    return checkpoint.Weights({m: head.spec for m, head in heads.items()}, heads.state_dict())
 
 
 @dataclass(frozen=True)
@@ -212,15 +183,17 @@ def _train_all(command: Command) -> None:
         run = train(config, **flags)
         if parallel.rank() == 0:
             found.append(Evaluation.from_json(checkpoint.load_run(run).metrics()))
-            _print_scores(run, found[-1])
+            teacher = checkpoint.load_run(run).teacher_metrics()
+            _print_scores(run, found[-1], Evaluation.from_json(teacher) if teacher else None)
     if len(found) > 1:
         print(repeated.spread(found))
 
 
-def _print_scores(run: Path, scores: Evaluation) -> None:
+def _print_scores(run: Path, scores: Evaluation, teacher: Evaluation | None) -> None:
     print(scores.statement)
     for name, direction in scores.directions.items():
-        print(f"{direction_label(name):>17}  {_maps(direction)}")
+        by_teacher = f"  teacher {teacher.directions[name].map:.3f}" if teacher else ""
+        print(f"{direction_label(name):>17}  {_maps(direction)}{by_teacher}")
     if scores.directions:
         print(f"{'chance':>17}  MAP {scores.chance:.3f}")
     if scores.neighbours_kept is not None:
@@ -230,9 +203,10 @@ def _print_scores(run: Path, scores: Evaluation) -> None:
 
 
 def _maps(scores: DirectionScores) -> str:
-    """MAP over the whole ranking and, in a large database, over its first 1,000."""
+    """MAP over the whole ranking, in a large database over its first 1,000, and a chance apart."""
     at = scores.map_at["rank"].get(image_runs.VALIDATION_DEPTH)
-    return f"MAP {scores.map:.3f}" + (f"  MAP@1000 {at:.3f}" if at is not None else "")
+    figures = {"MAP": scores.map, "MAP@1000": at, "chance": scores.chance}
+    return "  ".join(f"{name} {x:.3f}" for name, x in figures.items() if x is not None)
 
 
 def _preset(words: Sequence[str]) -> TrainConfig:

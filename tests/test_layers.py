@@ -43,7 +43,9 @@ HAMMING = {
     "hamming.dispatch": ["hamming.backends.*"],
     "hamming.*": ["hamming.layout", "hamming.checks", "hamming.arrays", "hamming.dispatch"],
 }
-LEVEL_0 = [f"distill.{name}" for name in ("types", "config", "tables", "files", "progress")]
+LEVEL_0 = [
+    f"distill.{name}" for name in ("types", "modalities", "config", "tables", "files", "progress")
+]
 LEVEL_1 = [
     "distill.heads",
     "distill.binarize",
@@ -56,6 +58,7 @@ USES_RUNS = [*LEVEL_0, *LEVEL_1, "distill.checkpoint", "distill.metrics*", "hamm
 DISTILL = {
     "distill": [],
     "distill.types": [],
+    "distill.modalities": ["distill.types"],
     "distill.files": ["distill.types"],
     "distill.progress": [],
     "distill.tables": [],
@@ -70,10 +73,32 @@ DISTILL = {
         *LEVEL_0,
         "distill.losses.distillation",
     ],  # its mask of bits
+    "distill.triplets": LEVEL_0,
+    "distill.pseudo_labels": LEVEL_0,
     "distill.parallel": ["distill.types", "distill.progress"],
     "distill.methods.base": [*LEVEL_0, *UNTIL_METHODS],
     "distill.methods": ["distill.methods*"],
     "distill.methods.views": [*LEVEL_0, *UNTIL_METHODS],  # what teachers and students share
+    "distill.methods.ranking": [  # what SKDCH's teacher and student share
+        *LEVEL_0,
+        *UNTIL_METHODS,
+        "distill.methods.base",
+        "distill.triplets",
+    ],
+    "distill.methods.adversarial": [
+        *LEVEL_0,
+        *UNTIL_METHODS,
+        "distill.methods.ranking",
+        "distill.triplets",
+    ],
+    "distill.methods.skdch": [
+        *LEVEL_0,
+        *UNTIL_METHODS,
+        "distill.methods.base",
+        "distill.methods.ranking",
+        "distill.methods.adversarial",
+        "distill.pseudo_labels",
+    ],
     "distill.methods.*": [
         *LEVEL_0,
         *UNTIL_METHODS,
@@ -122,6 +147,8 @@ COMMANDS = [
     "image_runs",
     "teacher_runs",
     "inputs",
+    "input_checks",
+    "run_evaluation",
     "repeated",
     "evaluate",
     "encode",
@@ -129,7 +156,7 @@ COMMANDS = [
     "export",
     "command",
 ]
-COMMANDS = [f"distill.{name}" for name in COMMANDS]  # train is five files
+COMMANDS = [f"distill.{name}" for name in COMMANDS]  # train is seven files
 TABLE = HAMMING | DISTILL
 
 
