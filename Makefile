@@ -51,6 +51,8 @@ demo: install
 results: install
 	$(BIN)/python bench/retrieval.py
 	$(if $(CLIPART),$(BIN)/python bench/retrieval.py --root $(CLIPART))
+	$(BIN)/python bench/semisupervised.py
+	$(BIN)/python bench/semisupervised.py --data emoji-all
 	$(BIN)/python bench/readme.py
 
 check: install

@@ -17,16 +17,22 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
-from bench import evaluation_page, gpu_page, report, retrieval_tables, targets, training
+from bench import (
+    evaluation_page,
+    gpu_page,
+    report,
+    retrieval_tables,
+    semisupervised_tables,
+    targets,
+    training,
+)
 from bench.distillation import tables as distillation
 from bench.suites import SUITES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = (
-    ROOT / "README.md",
-    *(DOCS / f"{name}.md" for name in ("performance", "gpu", "brcd", "protocols", "soda")),
-)
+_DOCS = ("performance", "gpu", "methods", "brcd", "skdch", "soda", "protocols")
+PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in _DOCS))
 FIGURE = ROOT / "docs" / "batch_size.png"
 BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -53,6 +59,13 @@ def retrieval(record: dict, which: str | None = None) -> str:
     protocol = record["protocol"].split(";")[0]
     note = f"Mean ± standard deviation of {len(record['seeds'])} seeds. {protocol}."
     return f"{markdown(retrieval_tables.main_table(record))}\n\n{note}"
+
+
+def semisupervised(record: dict, which: str | None = None) -> str:
+    """Tables of bench/semisupervised.py; without a name MAP by code length, and the protocol."""
+    which = which or "main"
+    parts = [markdown(lines) for lines in semisupervised_tables.TABLES[which](record)]
+    return "\n\n".join(filter(None, [*parts, semisupervised_tables.note(record, which)]))
 
 
 def latency(record: dict, _: str | None = None) -> str:
@@ -182,6 +195,7 @@ def evaluation_table(record: dict, _: str | None = None) -> str:
 
 BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "retrieval": retrieval,
+    "semisupervised": semisupervised,
     "latency": latency,
     "targets": target_table,
     "suite": suite,

@@ -42,9 +42,7 @@ def worth_table(record: dict[str, Any]) -> Lines:
     lines = [(*head, "mean, 95 % interval", "")]
     for name in record["ablations"]:
         cells = [mean_and_spread(_differences(record, name, [cell]), sign="+") for cell in cells_of]
-        mean, reach = _interval(_differences(record, name, cells_of))
-        verdict = "no difference" if abs(mean) <= reach else "worse" if mean < 0 else "better"
-        lines.append((name, *cells, f"{mean:+.3f} ± {reach:.3f}", verdict))
+        lines.append((name, *cells, *judged(_differences(record, name, cells_of))))
     return lines
 
 
@@ -61,6 +59,13 @@ def _differences(
         )
         for seed in record["seeds"]
     ]
+
+
+def judged(differences: Sequence[float]) -> tuple[str, str]:
+    """The mean of differences, one a seed, with its 95 % interval, and what that says."""
+    mean, reach = _interval(differences)
+    verdict = "no difference" if abs(mean) <= reach else "worse" if mean < 0 else "better"
+    return f"{mean:+.3f} ± {reach:.3f}", verdict
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:

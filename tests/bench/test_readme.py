@@ -79,3 +79,8 @@ def test_the_pages_show_every_target_and_default_suite() -> None:
     assert all(f"| {aimed.name} | " in pages for aimed in TARGETS)
     assert set(re.findall(r"<!-- suite \S+ (\w+) -->", pages)) >= {"topk", "threads", "batch_size"}
     assert set(readme.SHORT) <= set(re.findall(r"^\| ([^|]+) \|", pages, re.M))
+
+
+def test_every_page_with_a_block_is_checked() -> None:
+    pages = {path for path in readme.DOCS.glob("*.md") if readme.BLOCK.search(path.read_text())}
+    assert pages | {readme.ROOT / "README.md"} == set(readme.PAGES)
