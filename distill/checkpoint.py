@@ -138,7 +138,7 @@ class Run:
             return text
 
     def teacher_metrics(self) -> str | None:
-        """The evaluation of the teacher that was trained on the way, as `metrics`; None: none was."""
+        """Evaluation of the teacher that was trained on the way, as `metrics`; None: none was."""
         path = self.path / TEACHER_METRICS
         if not path.is_file():
             return None

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from distill import parallel
 from distill.config import TrainConfig
 from distill.data.base import ImageTextDataset
-from distill.data.modalities import BOTH, listed
+from distill.data.modalities import listed
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 SEMI_SUPERVISED = frozenset({"skdch", "schgan"})
@@ -55,7 +56,7 @@ def check_dataset(config: TrainConfig, dataset: ImageTextDataset) -> None:
         raise DistillError(
             f"modalities: expected at least two for method {method}, got {chosen[0]}; choose more"
         )
-    if method not in MULTIMODAL and set(chosen) != set(BOTH):
+    if method not in MULTIMODAL and set(chosen) != set(MODALITIES):
         raise DistillError(
             f"modalities: expected image and text for method {method}, got {listed(chosen)}; "
             f"choose these two, or method {listed(sorted(MULTIMODAL), 'or')}, which take others"
@@ -73,3 +74,26 @@ def check_dataset(config: TrainConfig, dataset: ImageTextDataset) -> None:
         f"of {len(rows):,} with one alone, the first being {dataset.item_name(first)}; leave them "
         f'out, mark them "database"{remedy}'
     )
+
+
+def check_tunable(dataset: ImageTextDataset, config: TrainConfig) -> None:
+    """Refuse to fine-tune towers on what is not pictures, texts and prompts.
+
+    Raises:
+        DistillError: features, gaps, or a prompt that is a mean of features.
+    """
+    if dataset.features:
+        raise DistillError(
+            f"encoder-mode: expected frozen for {dataset.name}, which brings its features, got "
+            "finetune; leave it out"
+        )
+    if not all(dataset.has(modality).all() for modality in dataset.chosen):
+        raise DistillError(
+            f"encoder-mode: expected frozen for {dataset.name}, of whose items some lack image or "
+            "text, got finetune; leave it out"
+        )
+    if config.soda.prompt == "set":
+        raise DistillError(
+            "prompt: expected sentence, bare or multihot where towers are fine-tuned, got set, "
+            "which is a mean of features; choose another"
+        )

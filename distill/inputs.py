@@ -20,7 +20,13 @@ from distill.encoders.input_split import InputSplit
 from distill.encoders.prompts import check_labelled, label_prompts
 from distill.encoders.tuned import Tuned, tuned_weights
 from distill.heads import HashHead, head_output
-from distill.input_checks import SEMI_SUPERVISED, check_dataset, check_settings, learned_rows
+from distill.input_checks import (
+    SEMI_SUPERVISED,
+    check_dataset,
+    check_settings,
+    check_tunable,
+    learned_rows,
+)
 from distill.methods.base import Wrap, codes_of
 from distill.types import DistillError, Split
 
@@ -91,7 +97,7 @@ class FrozenInputs:
         self.dims["classes"] = split.labels.shape[1]
 
     def wrap(self, modality: str, head: nn.Module) -> nn.Module:
-        """Let a head that z-scores see the training items' features; it is all there is to train."""
+        """Let a head that z-scores see the training features; a head is all there is to train."""
         if isinstance(head, HashHead):
             head.standardise(self.split.features[modality][self.split.has(modality)])
         return head
@@ -127,7 +133,7 @@ class TunedInputs:
         config: TrainConfig,
         device: torch.device,
     ) -> None:
-        _check_tunable(dataset, config)
+        check_tunable(dataset, config)
         self._encoder, self._dataset, self._config = encoder, dataset, config
         self._towers: dict[str, Tuned] = {}
         parts = [part for part in ("train", "validation") if len(dataset.splits[part])]
@@ -284,21 +290,3 @@ def _moved(split: Split, device: torch.device) -> Split:
 def _packed(codes: Tensor) -> NDArray[np.uint8]:
     found: Any = hamming.pack(codes.cpu().numpy())
     return np.asarray(found)
-
-
-def _check_tunable(dataset: ImageTextDataset, config: TrainConfig) -> None:
-    if dataset.features:
-        raise DistillError(
-            f"encoder-mode: expected frozen for {dataset.name}, which brings its features, got "
-            "finetune; leave it out"
-        )
-    if not all(dataset.has(modality).all() for modality in dataset.chosen):
-        raise DistillError(
-            f"encoder-mode: expected frozen for {dataset.name}, of whose items some lack image or "
-            "text, got finetune; leave it out"
-        )
-    if config.soda.prompt == "set":
-        raise DistillError(
-            "prompt: expected sentence, bare or multihot where towers are fine-tuned, got set, "
-            "which is a mean of features; choose another"
-        )

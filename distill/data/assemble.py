@@ -9,9 +9,10 @@ import numpy as np
 
 from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.images import ImageSource, unreadable
-from distill.data.modalities import BOTH, Modality, in_words, listed, shortened
+from distill.data.modalities import Modality, in_words, listed, shortened
 from distill.data.splits import Splits
 from distill.data.text import scrub, title_leak
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 _SHOWN = 10
@@ -29,7 +30,7 @@ def assemble(
     features: Mapping[str, np.ndarray] = MappingProxyType({}),
     named: bool = True,
     others: Mapping[str, Modality] = MappingProxyType({}),
-    chosen: Sequence[str] = BOTH,
+    chosen: Sequence[str] = MODALITIES,
 ) -> ImageTextDataset:
     """Make a dataset of checked items.
 
@@ -130,7 +131,7 @@ def _with_texts(dataset: ImageTextDataset, *, scrubbed: bool, named: bool) -> st
     """The sentence with what is known of modalities and texts."""
     said, separator, fields = dataset.protocol.rpartition("; ")
     present = {modality: dataset.has(modality) for modality in dataset.chosen}
-    if dataset.chosen != BOTH or not all(mask.all() for mask in present.values()):
+    if dataset.chosen != MODALITIES or not all(mask.all() for mask in present.values()):
         said += f", modalities {in_words(present)}"
     texts = {"text": dataset.texts} if any(dataset.texts) and "text" in dataset.chosen else {}
     texts |= {name: each.texts for name, each in dataset.others.items() if each.texts is not None}

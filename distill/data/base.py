@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from distill.data.images import ImageSource, NoImages, Pictures
-from distill.data.modalities import BOTH, Given, Modality
+from distill.data.modalities import Given, Modality
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 Text = Literal["full", "scrubbed"]
@@ -74,7 +75,7 @@ class ImageTextDataset:
     protocol: str
     features: Mapping[str, np.ndarray] = field(default_factory=dict)
     others: Mapping[str, Modality] = field(default_factory=dict)
-    chosen: tuple[str, ...] = BOTH
+    chosen: tuple[str, ...] = MODALITIES
     present: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:

@@ -14,8 +14,8 @@ from distill.data.base import ImageTextDataset, Item, Text
 from distill.data.further import images_of, others_of
 from distill.data.images import ImageSource, MemoryImages
 from distill.data.manifest import dump, parse
-from distill.data.modalities import BOTH
 from distill.data.splits import SplitProtocol, describe, from_words
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 ARCHIVES = resources.files("distill.data") / "embedded"
@@ -71,7 +71,7 @@ def load_embedded(
         text=text,
         protocol=sentence,
         others=others_of(items, chosen or (), source),
-        chosen=chosen or BOTH,
+        chosen=chosen or MODALITIES,
     )
 
 

@@ -25,9 +25,10 @@ from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.embedded import load_embedded, read_items
 from distill.data.further import chosen_of, images_of, others_of, readable_items
 from distill.data.images import FileImages
-from distill.data.modalities import BOTH, Given
+from distill.data.modalities import Given
 from distill.data.splits import SplitProtocol, describe
 from distill.data.text import scrub, shared_words
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 Style = Literal["noto", "fluent", "all"]
@@ -95,7 +96,7 @@ def load(
         text=text,
         protocol=sentence,
         others=others_of(items, chosen or (), source),
-        chosen=chosen or BOTH,
+        chosen=chosen or MODALITIES,
     )
 
 

@@ -42,9 +42,10 @@ from numpy.typing import NDArray
 from distill.data import arrays, matfile
 from distill.data.base import ImageTextDataset, Text
 from distill.data.images import NoImages
-from distill.data.modalities import BOTH, choose, is_name, listed
+from distill.data.modalities import choose, is_name, listed
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.protocols import PublishedSplit, SplitRule
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 Arrays = dict[str, NDArray[Any]]
@@ -99,8 +100,11 @@ def _read_folder(root: Path, wanted: Sequence[str] | None) -> Pairs:
     divided = (root / "img_train.npy").is_file()
     end = "_train.npy" if divided else ".npy"
     stems = sorted(file.name.removesuffix(end) for file in root.glob(f"*{end}"))
-    known = [*BOTH, *(stem for stem in stems if is_name(stem) and stem not in ("img", *_TEXTS))]
-    chosen = choose(known, wanted, BOTH, name=str(root))
+    known = [
+        *MODALITIES,
+        *(stem for stem in stems if is_name(stem) and stem not in ("img", *_TEXTS)),
+    ]
+    chosen = choose(known, wanted, MODALITIES, name=str(root))
     if not divided:
         whole = _checked(lambda name: arrays.read_npy(root / f"{name}.npy"), chosen, str(root))
         return _joined([whole], chosen, None, root)
@@ -127,7 +131,7 @@ def _read_part(root: Path, part: str, chosen: Sequence[str]) -> Arrays:
 
 
 def _read_file(path: Path, wanted: Sequence[str] | None) -> Pairs:
-    chosen = choose(BOTH, wanted, BOTH, name=str(path))
+    chosen = choose(MODALITIES, wanted, MODALITIES, name=str(path))
 
     def of_part(part: str) -> Arrays:
         keys = {"image": f"I_{part}", "text": f"T_{part}", "labels": f"L_{part}"}

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from distill.data.assemble import readable_rows
 from distill.data.base import BadImages, Item
 from distill.data.images import ImageSource, NoImages
-from distill.data.modalities import BOTH, Modality, choose
+from distill.data.modalities import Modality, choose
+from distill.modalities import MODALITIES
 
 Source = Callable[[tuple[str, ...]], ImageSource]
 """Pictures by name."""
@@ -16,7 +17,7 @@ def chosen_of(
     wanted: Sequence[str] | None,
     *,
     name: str,
-    usual: Sequence[str] = BOTH,
+    usual: Sequence[str] = MODALITIES,
 ) -> tuple[str, ...]:
     """The modalities that are used; see `modalities.choose`.
 
@@ -30,7 +31,7 @@ def chosen_of(
         "image": any(item.image for item in items),
         "text": any(item.text is not None for item in items),
     }
-    known = [modality for modality in BOTH if there[modality]]
+    known = [modality for modality in MODALITIES if there[modality]]
     known += dict.fromkeys(name for item in items for name in item.others)
     return choose(known, wanted, [m for m in usual if m in known] or known, name=name)
 
@@ -60,7 +61,7 @@ def images_of(items: Sequence[Item], source: Source) -> ImageSource:
 def others_of(items: Sequence[Item], chosen: Sequence[str], source: Source) -> dict[str, Modality]:
     """Of the chosen modalities those beside image and text."""
     found = {}
-    for name in (name for name in chosen if name not in BOTH):
+    for name in (name for name in chosen if name not in MODALITIES):
         given = [item.others.get(name) for item in items]
         values = tuple("" if each is None else each.value for each in given)
         is_image = any(each is not None and each.kind == "image" for each in given)

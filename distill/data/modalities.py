@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from distill.data.images import ImageSource
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
-BOTH = ("image", "text")
-"""What every dataset may have, and uses where nothing else is chosen."""
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TAKEN = ("label", "labels", "classes")
 
@@ -54,7 +53,7 @@ def is_name(word: str) -> bool:
     >>> is_name("fluent"), is_name("3d"), is_name("Audio"), is_name("label"), is_name("items")
     (True, True, False, False, False)
     """
-    taken = word in (*BOTH, *_TAKEN) or hasattr(nn.ModuleDict(), word)
+    taken = word in (*MODALITIES, *_TAKEN) or hasattr(nn.ModuleDict(), word)
     return not taken and _NAME.fullmatch(word) is not None
 
 

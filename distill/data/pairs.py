@@ -14,9 +14,9 @@ from distill.data.arrays import numbered
 from distill.data.assemble import assemble, readable_rows
 from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.images import ChosenImages, ImageSource, NoImages
-from distill.data.modalities import BOTH
 from distill.data.protocols import SplitRule
 from distill.data.splits import SplitProtocol, Splits, describe, from_words
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 _log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Pairs:
     label_names: Sequence[str] | None
     texts: Sequence[str] | None = None
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    chosen: tuple[str, ...] = BOTH
+    chosen: tuple[str, ...] = MODALITIES
     said: Sequence[str] | None = None
     named: bool = True
 

@@ -24,9 +24,10 @@ from distill.data import (
 )
 from distill.data.base import BadImages, ImageTextDataset, Text
 from distill.data.labelled import check_share, hide_labels
-from distill.data.modalities import BOTH, choose
+from distill.data.modalities import choose
 from distill.data.protocols import split_rule
 from distill.data.wikipedia import TextFeatures
+from distill.modalities import MODALITIES
 from distill.types import DistillError
 
 
@@ -148,7 +149,11 @@ def load(
     }
     accepted = {k: settings[k] for k in (*source.needs, *source.takes) if k != "protocol"}
     check_share(labelled)
-    fixed = None if "modalities" in source.takes else choose(BOTH, modalities, BOTH, name=name)
+    fixed = (
+        None
+        if "modalities" in source.takes
+        else choose(MODALITIES, modalities, MODALITIES, name=name)
+    )
     rule = split_rule(protocol, split_seed)
     if "protocol" in source.takes:
         dataset = source.read(text=text, split=rule, **accepted)
