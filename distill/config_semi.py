@@ -51,9 +51,8 @@ class SkdchConfig:
     picks: int = 2
     """Negatives that the generator chooses for an item; the other triplets have random ones."""
     neighbours: int = 0
-    """Neighbours that vote on a pseudo-label, in each modality; 0: 1.25 items / classes."""
-    pseudo: bool = True
-    """Whether the student learns from unlabelled items, with the teacher's pseudo-labels."""
+    """Neighbours that vote on a pseudo-label, in each modality; 0: 1.25 times the mean size of a
+    class."""
     unpaired: bool = False
     """Let items of a single modality take part, by their class alone."""
     authors_leak: bool = False

@@ -100,6 +100,8 @@ def _encode_texts(options: Encode) -> Tensor:
             f"texts: expected a run that encodes texts, got the {run.config.method} run "
             f"{run.path}, which encodes images alone; give --images"
         )
+    if options.model is not None:
+        raise DistillError(f"model: expected none for a {run.config.method} run; leave it out")
     modality = options.modality or "text"
     run.check_encodes(modality, "text")
     head = build_heads(*run.weights())[modality]

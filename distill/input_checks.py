@@ -1,5 +1,7 @@
 """What a method can learn from: the items and modalities that it takes, and what is refused."""
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from distill.data.modalities import listed
 from distill.modalities import MODALITIES
 from distill.types import DistillError
 
+_log = logging.getLogger(__name__)
 SEMI_SUPERVISED = frozenset({"skdch", "schgan"})
 """Methods that learn from unlabelled items too."""
 MULTIMODAL = frozenset({"skdch", "schgan", "triplet"})
@@ -28,8 +31,20 @@ def check_settings(config: TrainConfig) -> None:
     """Refuse what the method cannot do with any data.
 
     Raises:
-        DistillError: several processes, or towers that learn, for a method without.
+        DistillError: several processes, or towers that learn, for a method without; a teacher that
+            never learns, or has no hidden layer to name classes by.
     """
+    settings = config.skdch
+    if config.method in SEMI_SUPERVISED and not settings.pretraining and not settings.rounds:
+        raise DistillError(
+            "pretraining: expected at least 1 epoch, or a round, for the teacher to learn in, got "
+            "0 of both; give one"
+        )
+    if config.method in SEMI_SUPERVISED and settings.rounds and config.head.kind == "linear":
+        raise DistillError(
+            f"head: expected mlp or tanh for method {config.method}, whose generator names classes "
+            "by a hidden layer, got linear; leave it out"
+        )
     if config.method not in MULTIMODAL:
         return
     if parallel.size() > 1:
@@ -48,8 +63,8 @@ def check_dataset(config: TrainConfig, dataset: ImageTextDataset) -> None:
     """Refuse modalities that the method does not take, and items that it could not learn from.
 
     Raises:
-        DistillError: too few modalities, others than image and text for a method of two, or a
-            training item with a single one.
+        DistillError: too few modalities, others than image and text for a method of two, a
+            training item with a single one, or too little to draw triplets or votes from.
     """
     method, chosen = config.method, dataset.chosen
     if method in MULTIMODAL and len(chosen) < 2:
@@ -62,18 +77,61 @@ def check_dataset(config: TrainConfig, dataset: ImageTextDataset) -> None:
             f"choose these two, or method {listed(sorted(MULTIMODAL), 'or')}, which take others"
         )
     rows = learned_rows(config, dataset)
+    if method in MULTIMODAL:
+        _check_triplets(config, dataset, len(rows))
     single = np.sum([dataset.has(modality)[rows] for modality in chosen], axis=0) < 2
     may = config.skdch.unpaired
     if not single.any() or (method in MULTIMODAL and may):
         return
     first = int(rows[single.argmax()])
     expected = "at least two modalities" if method in MULTIMODAL else "image and text"
-    remedy = ", or give --skdch.unpaired" * (method in MULTIMODAL)
+    remedy = ', mark them "database", or give --skdch.unpaired'
+    if method not in MULTIMODAL:
+        remedy = ', or mark them "database"'
     raise DistillError(
         f"items: expected {expected} of every item that is learned from, got {int(single.sum()):,} "
         f"of {len(rows):,} with one alone, the first being {dataset.item_name(first)}; leave them "
-        f'out, mark them "database"{remedy}'
+        f"out{remedy}"
     )
+
+
+def _check_triplets(config: TrainConfig, dataset: ImageTextDataset, n_items: int) -> None:
+    """Refuse data of which a modality, a class or a vote would learn nothing.
+
+    Args:
+        config: of a method of triplets.
+        dataset: its chosen modalities are used.
+        n_items: that are learned from.
+    """
+    train = dataset.splits["train"]
+    for modality in dataset.chosen:
+        if not dataset.has(modality)[train].any():
+            raise DistillError(
+                f"modalities: expected labelled training items that have {modality}, got none; "
+                "choose other modalities, or label such items"
+            )
+    vectors = np.unique(dataset.labels[train], axis=0).astype(np.float32)
+    if (vectors @ vectors.T > 0).all():
+        raise DistillError(
+            "labels: expected labelled training items that share no label, as negatives, got "
+            f"{len(train):,} that all share one; add items of other classes"
+        )
+    settings, semi = config.skdch, config.method in SEMI_SUPERVISED
+    if config.method == "skdch" and settings.neighbours > n_items:
+        raise DistillError(
+            f"neighbours: expected 1 to the {n_items:,} items that are learned from, got "
+            f"{settings.neighbours}; lower --skdch.neighbours, or leave it out"
+        )
+    if semi and n_items == len(train):
+        if settings.authors_leak:
+            raise DistillError(
+                "authors_leak: expected training items whose labels are hidden, got none; give a "
+                "smaller --labelled, or leave it out"
+            )
+        _log.warning(
+            "%s: no training item is unlabelled, so that only labelled ones are learned from",
+            config.method,
+        )
 
 
 def check_tunable(dataset: ImageTextDataset, config: TrainConfig) -> None:

@@ -1,4 +1,4 @@
-"""What a step of the training loop does to the weights: Adam, its rates, a limit on the norm."""
+"""What a step of the training loop does to the weights: Adam or SGD, rates, a limit on the norm."""
 
 import math
 

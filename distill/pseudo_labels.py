@@ -84,8 +84,7 @@ def pseudo_labels(
     n = len(labels)
     if not 1 <= k <= n:
         raise DistillError(
-            f"neighbours: expected 1 to the {n} items that are learned from, got {k}; "
-            "lower --skdch.neighbours, or leave it out"
+            f"neighbours: expected 1 to the {n} items that are learned from, got {k}; lower it"
         )
     if not labelled.any():
         raise DistillError("labelled: expected at least one labelled item, got none; label some")

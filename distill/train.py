@@ -95,6 +95,13 @@ def _check_images_alone(config: TrainConfig) -> None:
             f"torchrun: expected one process for method {config.method}, got {parallel.size()}; "
             "start it with python -m distill.train"
         )
+    if config.data.labelled != 1 or config.data.modalities is not None:
+        name = "modalities" if config.data.labelled == 1 else "labelled"
+        given = getattr(config.data, name)
+        raise DistillError(
+            f"{name}: expected none for method {config.method}, which learns from images without "
+            f"labels, got {given}; leave it out"
+        )
     if config.device != "cpu":
         raise DistillError(
             f"device: expected cpu for method {config.method}, got {config.device}; leave it out"

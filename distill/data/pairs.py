@@ -81,8 +81,9 @@ def dataset_of(
     named = pairs.named and pairs.label_names is not None
     if not named:
         _log.warning(
-            "%s: labels have only numbers for names, so that label prompts carry no meaning; take "
-            "--soda.prompt multihot, or name the labels in a classes.txt beside the data",
+            "%s: labels have only numbers for names, so that label prompts carry no meaning: for "
+            "method soda take --soda.prompt multihot, or name the labels in a classes.txt beside "
+            "the data",
             where,
         )
     without = f" ({left_out:,} without a label left out)" if left_out else ""

@@ -137,7 +137,7 @@ def learners(splits: Splits, *, digits: str = "") -> str:
     """
     words = f"{len(splits['train']):{digits}} train"
     if "unlabelled" in splits:
-        words += f", {len(splits['unlabelled']):{digits}} train without their labels"
+        words += f", {len(splits['unlabelled']):{digits}} are unlabelled"
     return words
 
 

@@ -17,11 +17,11 @@ from distill.methods.adversarial import Adversarial, Generator
 from distill.methods.base import Method, Stage, Wrap, as_it_is, codes_of
 from distill.methods.ranking import Ranking
 from distill.pseudo_labels import neighbours_for, pseudo_labels
-from distill.types import DistillError, Split
+from distill.types import Split
 
 
 class Student(Ranking):
-    """The student: the same from labelled and pseudo-labelled items, by the improved loss.
+    """The student: `Ranking` by labels and pseudo-labels, in the end with the improved loss.
 
     Args:
         votes: what labels the unlabelled items; None: only labelled items are learned from.
@@ -49,7 +49,7 @@ class Student(Ranking):
             epochs=epochs,
         )
         self._votes = votes
-        self.rates = dict.fromkeys(nets, config.student_rate) if improved else {}
+        self.rates = dict.fromkeys(nets, config.student_rate) if name == "student" else {}
 
     def prepare(self, split: Split) -> None:
         """Let the teacher's neighbours vote."""
@@ -98,10 +98,10 @@ def build(config: TrainConfig, dims: Mapping[str, int], wrap: Wrap = as_it_is) -
         wrap: modality and head -> what is trained.
     """
     teacher, stages = _teacher(config, dims, wrap)
-    votes = _Votes(teacher, config.skdch) if config.skdch.pseudo else None
+    votes = _Votes(teacher, config.skdch)
     with torch.random.fork_rng(devices=[]):  # the teacher trains as it would without a student
         student, more = _student(config, dims, wrap, votes)
-    return Method((*stages, *more), student, more[-1].kept, teacher if votes else None)
+    return Method((*stages, *more), student, more[-1].kept, teacher)
 
 
 def build_teacher(config: TrainConfig, dims: Mapping[str, int], wrap: Wrap = as_it_is) -> Method:
@@ -126,11 +126,6 @@ def _teacher(
     config: TrainConfig, dims: Mapping[str, int], wrap: Wrap
 ) -> tuple[nn.ModuleDict, tuple[Stage, ...]]:
     settings = config.skdch
-    if not settings.pretraining and not settings.rounds:
-        raise DistillError(
-            "pretraining: expected at least 1 epoch, or a round, for the teacher to learn in, got "
-            "0 of both; give one"
-        )
     nets = _nets(config, dims, wrap)
     generators = nn.ModuleDict(
         {m: Generator(head, dims["classes"]) for m, head in _nets(config, dims, wrap).items()}

@@ -163,7 +163,7 @@ def test_skdch_learns_three_media_and_unlabelled_items(
     ]
     assert run.codes("image").any(axis=1).all()
     scores = Evaluation.from_json(run.metrics())
-    assert "train, 30 train without their labels and" in scores.protocol
+    assert "train, 30 are unlabelled and" in scores.protocol
     assert "modalities image, text and audio (of 60 items); image, text and audio = the given" in (
         scores.protocol
     )

@@ -265,7 +265,7 @@ def test_methods_of_two_modalities_need_both(config: TrainConfig, make, method: 
     assert str(caught.value).startswith(
         "items: expected image and text of every item that is learned from, got 1 of "
     )
-    assert str(caught.value).endswith('; leave them out, mark them "database"')
+    assert str(caught.value).endswith('; leave them out, or mark them "database"')
     split_of(config, make({0: {"text": None}}))  # a query
 
 

@@ -84,7 +84,7 @@ def test_every_ordered_pair_is_learned_and_scored(run: Path) -> None:
     teacher = Evaluation.from_json(opened.teacher_metrics() or "")
     assert teacher.directions.keys() == scores.directions.keys()
     assert teacher.method == "the teacher of skdch"
-    assert "27 train, 50 train without their labels and 3 validate" in scores.protocol
+    assert "27 train, 50 are unlabelled and 3 validate" in scores.protocol
     pseudo, rows = (np.load(run / f"{n}.npy") for n in ("pseudo_labels", "training_rows"))
     assert len(pseudo) == len(rows) == 30 + 50 - 3  # a tenth of the labelled items validates
 
@@ -153,7 +153,7 @@ def test_the_authors_settings_train(arrays: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neighbours": 500}, r"neighbours: expected 1 to the 77 items .*, got 500; "),
+        ({"neighbours": 500}, r"neighbours: expected 1 to the 77 items .*, got 500; lower --skdch"),
         ({"pretraining": 0, "rounds": 0}, r"pretraining: expected at least 1 epoch, .*; give one"),
     ],
 )
@@ -162,6 +162,26 @@ def test_what_cannot_be_trained_is_refused(
 ) -> None:
     with pytest.raises(DistillError, match=message):
         train.train(config(arrays, tmp_path / "run", **options))
+
+
+@pytest.mark.parametrize("method", ["skdch", "schgan", "triplet"])
+def test_what_nothing_could_be_learned_of_is_refused(
+    arrays: Path, tmp_path: Path, method: str
+) -> None:
+    """A modality without a labelled item, and classes without another."""
+    silent, alike = write(tmp_path / "silent"), write(tmp_path / "alike")
+    np.save(silent / "audio_train.npy", np.full((30, 4), np.nan, np.float32))
+    settings = dataclasses.replace(config(silent, tmp_path / "run"), method=method)
+    expected = r"modalities: expected labelled training items that have audio, got none; choose"
+    with pytest.raises(DistillError, match=expected):
+        train.train(settings)
+    for part, n in SIZES.items():
+        for kind in ("img", "txt"):
+            np.save(alike / f"labels_{part}_{kind}.npy", np.ones((n, 1), np.uint8))
+    settings = dataclasses.replace(config(alike, tmp_path / "run"), method=method)
+    expected = r"labels: expected labelled training items that share no label, .*, got 27 that all"
+    with pytest.raises(DistillError, match=expected):
+        train.train(settings)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +194,19 @@ def test_what_cannot_be_trained_is_refused(
         (["--skdch.candidates", "0"], "candidates: expected a share in (0, 1], got 0.0"),
         (["--skdch.picks", "9"], "picks: expected 1 to the 8 triplets, got 9"),
         (["--encoder-mode", "finetune"], "encoder-mode: expected frozen for method skdch, got"),
+        (
+            ["--head", "linear"],
+            "head: expected mlp or tanh for method skdch, whose generator names",
+        ),
+        (["--skdch.authors-leak"], "authors_leak: expected training items whose labels are hidden"),
+        (
+            ["--method", "cibhash", "--modalities", "text"],
+            "modalities: expected none for method ci",
+        ),
+        (
+            ["--method", "cibhash", "--labelled", "0.5"],
+            "labelled: expected none for method cibhash",
+        ),
     ],
 )
 def test_the_command_refuses_in_one_sentence(

@@ -21,7 +21,7 @@ from distill.methods.base import Method
 from distill.methods.ranking import Ranking
 from distill.metrics import mean_average_precision
 from distill.triplets import Triplets
-from distill.types import Batch, DistillError, Split
+from distill.types import Batch, Split
 
 DIMS = {"image": 12, "text": 10, "tags": 8}
 N, N_LABELS, N_BITS = 60, 4, 16
@@ -153,9 +153,6 @@ def test_the_student_learns_from_all_and_the_student_alone_from_the_labelled() -
         stage.prepare(data)
         assert len(stage.rows_of(data)) == rows
         assert stage.labels[stage.rows_of(data)].isfinite().all()
-    stage = stage_of(built(pseudo=False), "student")
-    stage.prepare(data)
-    assert len(stage.rows_of(data)) == N // 2
 
 
 def adversarial(**options: Any) -> tuple[Adversarial, Split]:
@@ -347,6 +344,18 @@ def test_records_have_the_terms_of_their_turn() -> None:
     ]
 
 
+@pytest.mark.parametrize("loss", ["improved", "plain"])
+def test_the_rates_are_those_of_their_stage(loss: str) -> None:
+    method = built(loss=loss, student_rate=0.5, discriminator_rate=0.1, generator_rate=2.0)
+    rates = {stage.name: dict(stage.rates) for stage in method.stages}
+    assert rates == {
+        "supervised": {},
+        "adversarial": {"discriminator": 0.1, "generator": 2.0},
+        "pretraining": {},
+        "student": dict.fromkeys(DIMS, 0.5),
+    }
+
+
 def test_pseudo_labels_are_kept() -> None:
     method, data = built(), split()
     trained(method, data)
@@ -354,7 +363,7 @@ def test_pseudo_labels_are_kept() -> None:
     assert kept.dtype == torch.uint8
     assert torch.equal(kept[::2].float(), data.labels[::2])
     assert (kept.sum(dim=1) >= 1).all()
-    assert built(pseudo=False).kept() == {}
+    assert built(skdch.build_student).kept() == {}
 
 
 def test_stages_can_be_left_out() -> None:
@@ -362,9 +371,6 @@ def test_stages_can_be_left_out() -> None:
     names = [s.name for s in built(rounds=0).stages]
     assert names == ["supervised", "pretraining", "student"]
     assert [s.name for s in built(skdch.build_student, pretraining=0).stages] == ["student"]
-    for build in (skdch.build, skdch.build_teacher):
-        with pytest.raises(DistillError, match=r"pretraining: expected .*, got 0 of both; give"):
-            built(build, pretraining=0, rounds=0)
 
 
 def test_a_batch_without_triplets_costs_nothing() -> None:

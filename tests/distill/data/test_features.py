@@ -162,7 +162,7 @@ def test_a_divided_folder(make_arrays: Make):
     assert dataset.splits["unlabelled"].tolist() == [6, 7]
     learned = [*dataset.splits["train"], *dataset.splits["validation"]]
     assert sorted(learned) == list(range(6))
-    assert "8, of which 5 train, 2 train without their labels and 1 validate" in dataset.protocol
+    assert "8, of which 5 train, 2 are unlabelled and 1 validate" in dataset.protocol
     assert "given by the files, its validation items drawn with split seed 0" in dataset.protocol
 
 

@@ -71,7 +71,7 @@ def test_seeds_and_shares_make_other_datasets(whole) -> None:
 
 def test_the_sentence_says_it(whole) -> None:
     dataset = load("openclipart", labelled=0.25)
-    counts = "of which 336 train, 1009 train without their labels and 150 validate, fixed, "
+    counts = "of which 336 train, 1009 are unlabelled and 150 validate, fixed, "
     assert counts in dataset.protocol
     assert ", labels kept in the order of split seed 0; text = title" in dataset.protocol
     assert "without their labels" not in whole.protocol
@@ -118,7 +118,7 @@ def test_lists_keep_their_order(tmp_path: Path, picture) -> None:
     dataset = load("listfile", root=root, labelled=0.5)
     assert (np.diff(dataset.splits["train"]) < 0).all()
     assert (np.diff(dataset.splits["unlabelled"]) > 0).all()
-    assert "20, 10 train, 10 train without their labels, 1 validate (given)" in dataset.protocol
+    assert "20, 10 train, 10 are unlabelled, 1 validate (given)" in dataset.protocol
 
 
 def test_a_published_split_keeps_labels_by_its_own_seed(tmp_path: Path, small_protocol) -> None:
@@ -131,7 +131,7 @@ def test_a_published_split_keeps_labels_by_its_own_seed(tmp_path: Path, small_pr
     dataset = load("features", labelled=0.5, **settings)
     order = reference_order(dataset.labels, train, 6)
     assert dataset.splits["train"].tolist() == sorted(order[:2])
-    assert "2 train, 2 train without their labels and 1 validate" in dataset.protocol
+    assert "2 train, 2 are unlabelled and 1 validate" in dataset.protocol
 
 
 def test_labels_that_are_not_there_cannot_be_hidden(make_folder) -> None:

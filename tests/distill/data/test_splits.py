@@ -78,8 +78,7 @@ def test_items_without_a_label_lie_in_the_database_and_are_unlabelled():
     check_parts(splits, 20, labelled)
     assert "unlabelled" not in SplitProtocol(queries=4).draw(np.ones(20, bool))
     assert describe(splits) == (
-        "4 queries against a database of 16, of which 5 train, 10 train without their labels and "
-        "1 validate"
+        "4 queries against a database of 16, of which 5 train, 10 are unlabelled and 1 validate"
     )
 
 
@@ -118,8 +117,8 @@ def test_training_items_without_a_label_are_unlabelled():
 
 def test_learners_in_words():
     splits = {"train": np.arange(1956), "unlabelled": np.arange(1467)}
-    assert learners(splits) == "1956 train, 1467 train without their labels"
-    assert learners(splits, digits=",") == "1,956 train, 1,467 train without their labels"
+    assert learners(splits) == "1956 train, 1467 are unlabelled"
+    assert learners(splits, digits=",") == "1,956 train, 1,467 are unlabelled"
     assert learners({"train": np.arange(3)}) == "3 train"
 
 
