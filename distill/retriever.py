@@ -26,7 +26,10 @@ from distill.types import DistillError
 
 
 class Hit(NamedTuple):
-    """One item found: its row in the dataset, Hamming distance, text and image name."""
+    """One item found: its row in the dataset, Hamming distance, text and image name.
+
+    Where a further modality was searched, text or image is what it has of the item.
+    """
 
     row: int
     distance: int
@@ -271,10 +274,10 @@ class Retriever:
         found = search(features)
         assert isinstance(found, hamming.TopK)
         pairs = zip(found.indices[0].tolist(), found.distances[0].tolist(), strict=True)
-        return [
-            Hit(row, distance, self.dataset.texts[row], self.dataset.image_name(row))
-            for row, distance in pairs
-        ]
+        other = self.dataset.others.get(against)
+        texts = self.dataset.texts if other is None or other.texts is None else other.texts
+        images = self.dataset.images if other is None or other.images is None else other.images
+        return [Hit(row, distance, texts[row], images.names[row]) for row, distance in pairs]
 
 
 def _tensor(codes: NDArray[np.uint8]) -> Tensor:

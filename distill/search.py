@@ -86,7 +86,10 @@ def search(options: Search) -> Path:
         else:
             hits = retriever.search_text(title, options.k, **asked)
     out = options.out or options.run / "searches" / f"{_slug(options, title)}.html"
-    cards = [Card(picture_of(retriever.dataset, hit.row), hit.text, hit.distance) for hit in hits]
+    cards = [
+        Card(picture_of(retriever.dataset, hit.row, options.against), hit.text, hit.distance)
+        for hit in hits
+    ]
     shown = thumbnail(picture) if picture else None
     named, n_items = plural(options.against), retriever.n_items[options.against]
     lead = f"The {len(hits)} nearest {named} of {n_items} items, run "

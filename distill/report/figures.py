@@ -132,10 +132,11 @@ def _drawn(
         figure = Figure(figsize=(5.4, 3.5), layout="constrained")
         axes = figure.subplots()
         for i, (name, (xs, ys)) in enumerate(curves.items()):
+            mark = marker or ("o" if len(xs) == 1 else None)  # a line of one point is none
             # Dashes tell curves apart that lie close, also without colour.
             turn, place = divmod(i, len(_SERIES))
             colour, dashes = _SERIES[place], _DASHES[(place + turn) % len(_DASHES)]
-            axes.plot(xs, ys, label=name, color=colour, linestyle=dashes, marker=marker, ms=4)
+            axes.plot(xs, ys, label=name, color=colour, linestyle=dashes, marker=mark, ms=4)
         if chance is not None:
             axes.axhline(chance, color=_INK, linewidth=1, linestyle=(0, (4, 3)), label="chance")
         longest = max(map(len, curves), default=0)

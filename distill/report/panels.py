@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 import hamming
 from distill.data import ImageTextDataset
-from distill.data.images import Pictures
+from distill.data.images import NoImages, Pictures
 from distill.report.page import Card, Compared, Panel, thumbnail
 
 N_HITS = 10
@@ -161,10 +161,15 @@ def _asked_picture(dataset: ImageTextDataset, row: int, modality: str) -> str | 
     return picture_of(dataset, row) if modality in ("image", "student", "teacher") else None
 
 
-def picture_of(dataset: ImageTextDataset, row: int) -> str | None:
-    """Return the thumbnail of an item as a data URI; None where it has no picture."""
-    has = dataset.has_images and dataset.image_name(row)
-    return thumbnail(dataset.image(row)) if has else None
+def picture_of(dataset: ImageTextDataset, row: int, modality: str = "image") -> str | None:
+    """Return the thumbnail of an item as a data URI; None where it has no picture.
+
+    A modality of pictures gives its own, any other the item's image.
+    """
+    other = dataset.others.get(modality)
+    source = dataset.images if other is None or other.images is None else other.images
+    has = not isinstance(source, NoImages) and source.names[row]
+    return thumbnail(Pictures(source).image(row)) if has else None
 
 
 def _title(dataset: ImageTextDataset, row: int) -> str:

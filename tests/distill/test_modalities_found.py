@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from distill import checkpoint, data, encode, search
+from distill.data.images import Pictures
 from distill.evaluation import Evaluation
-from distill.report import write_report
+from distill.report import picture_of, thumbnail, write_report
 from distill.retriever import Retriever
 from distill.types import DistillError
 from tests.distill.four_modalities import NAMES, WITHOUT_IMAGE, N
@@ -62,6 +63,17 @@ def test_epochs_of_a_stage_may_differ_in_their_terms(report):
         assert f">{name}</text>" in report
     assert ">weighted sum: choice, classes</text>" in report
     assert ">weighted sum: ranking, partner</text>" in report
+
+
+def test_a_hit_shows_what_was_found(retriever, four_dataset):
+    tags, mirrored = four_dataset.others["tags"].texts, four_dataset.others["fluent"].images
+    for hit in retriever.search_text("red", 4, against="tags"):
+        assert hit.text == tags[hit.row] != four_dataset.texts[hit.row]
+    for hit in retriever.search_text("red", 4, against="fluent"):
+        assert hit.text == four_dataset.texts[hit.row]
+        assert hit.image == mirrored.names[hit.row]
+        own = picture_of(four_dataset, hit.row, "fluent")
+        assert own == thumbnail(Pictures(mirrored).image(hit.row))
 
 
 @pytest.mark.parametrize("against", NAMES)
