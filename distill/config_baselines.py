@@ -8,15 +8,15 @@ from distill.tables import require, require_weights
 
 @dataclass(frozen=True)
 class DcmhConfig:
-    """DCMH: image and text by the likelihood of their similarities, weights of its terms.
+    """DCMH: image and text by the likelihood of their similarities, weights of its other terms.
 
-    Both are means over bits; theirs are multiplied by bits / 64. Of the published sums over a batch
-    of 128, divided by its number of pairs, gamma = eta = 1 is quantization 1 and balance 128.
+    Both are means over bits; theirs are multiplied by bits / 64. The published sums over a batch of
+    128 items, divided by its number of pairs, are quantization 1 and balance 128.
     """
 
-    quantization: float = 1.0
+    quantization: float = 0.1
     """Squared distance of both codes of an item to the sign of their sum."""
-    balance: float = 128.0
+    balance: float = 1.0
     """Squared mean of each bit over the batch."""
 
     def __post_init__(self) -> None:
@@ -25,14 +25,12 @@ class DcmhConfig:
 
 @dataclass(frozen=True)
 class SsahConfig:
-    """SSAH-like: a label network, then image and text against its codes, weights of the terms.
+    """SSAH-like: a label network, then image and text against its codes, weights of other terms.
 
-    quantization is a mean over bits; its weight is multiplied by bits / 64.
+    quantization is a mean over bits; its weight is multiplied by bits / 64. Published are 1 and 1.
     """
 
-    features: float = 1.0
-    """Likelihood of similarities given the hidden layers, as it is given the codes."""
-    quantization: float = 1.0
+    quantization: float = 0.03
     """Squared distance of a code to its own sign."""
     classes: float = 1.0
     """Squared error of the labels that are read off the hidden layer."""
@@ -43,10 +41,11 @@ class SsahConfig:
 
 @dataclass(frozen=True)
 class DchmtConfig:
-    """DCHMT: distances of image and text codes, small or beyond a margin."""
+    """DCHMT: distances of image and text codes, none or beyond a margin."""
 
-    margin: float = 0.5
-    """Share of the bits in which codes of items without a common label shall differ."""
+    margin: float = 0.25
+    """Share of the bits in which codes of items without a common label shall differ; published are
+    0.5 and 0.75, for towers that are fine-tuned."""
     quantization: float = 0.001
     """Weight of how undecided bits are: a mean over bits, multiplied by bits / 64."""
 

@@ -28,7 +28,7 @@ from distill.fitting import fit_run
 from distill.heads import head_output
 from distill.input_checks import learned_rows
 from distill.inputs import Inputs, open_inputs, packed_codes
-from distill.methods import contrastive, no_teacher, skdch, soda
+from distill.methods import contrastive, dchmt, dcmh, no_teacher, skdch, soda, ssah
 from distill.methods.base import Method, Wrap
 from distill.metrics.scores import KEPT_DEPTH, direction_label
 from distill.modalities import kinds_of
@@ -39,6 +39,9 @@ METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int], Wrap], Method]] = {
     "soda": soda.build,
     "no_teacher": no_teacher.build,
     "contrastive": contrastive.build,
+    "dcmh": dcmh.build,
+    "ssah": ssah.build,
+    "dchmt": dchmt.build,
     "skdch": skdch.build,
     "schgan": skdch.build_teacher,
     "triplet": skdch.build_student,
