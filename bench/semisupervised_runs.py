@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from distill import checkpoint
 from distill.config import TrainConfig
 from distill.data.base import ImageTextDataset
-from distill.metrics.scores import Evaluation
+from distill.metrics import mean_average_precision
+from distill.metrics.scores import Evaluation, directions_of
 
 Curve = list[tuple[int, float]]
 TEACHER_STAGES = ("supervised", "adversarial")
@@ -48,6 +49,40 @@ def record_of(
     }
     if not teacher and (run.path / "pseudo_labels.npy").is_file():
         found["pseudo"] = quality_of(run, dataset)
+    if not teacher and "unlabelled" in dataset.splits:
+        codes = {m: np.asarray(run.codes(m)) for m in run.modalities}
+        found["parts"] = map_by_part(codes, dataset)
+    return found
+
+
+def map_by_part(
+    codes: Mapping[str, NDArray[np.uint8]], dataset: ImageTextDataset
+) -> dict[str, dict[str, float]]:
+    """MAP of the queries against parts of the database alone, which training knew differently.
+
+    "labelled" items were learned from with their labels, "hidden" ones without; "unseen" ones,
+    those that validate, were not learned from.
+
+    Args:
+        codes: modality -> (n_items, n_bytes), packed.
+        dataset: of the items, whose labels are read here, after training.
+
+    Returns:
+        part -> direction -> MAP, for directions from one modality to another.
+    """
+    splits, labels = dataset.splits, dataset.labels
+    parts = {"labelled": "train", "hidden": "unlabelled", "unseen": "validation"}
+    found: dict[str, dict[str, float]] = {}
+    for part, rows in ((part, splits[name]) for part, name in parts.items()):
+        found[part] = {}
+        for direction, (a, b) in directions_of(tuple(codes)).items():
+            if a != b:
+                query, database = (
+                    each[dataset.has(m)[each]] for m, each in ((a, splits["query"]), (b, rows))
+                )
+                found[part][direction] = mean_average_precision(
+                    codes[a][query], codes[b][database], labels[query], labels[database]
+                )
     return found
 
 

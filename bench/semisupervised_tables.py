@@ -161,10 +161,31 @@ def pseudo_tables(record: Record) -> list[Lines]:
     return [lines]
 
 
+def parts_tables(record: Record) -> list[Lines]:
+    """Where the gain lies: MAP against what was learned with labels, without, and not at all."""
+    bits = max(record["bits"])
+    rows = (SKDCH, ALONE)
+    found = [r for r in record["results"] if r["row"] in rows and r["bits"] == bits]
+    found = [r for r in found if "parts" in r]
+    directions = across(found)
+    lines: Lines = [
+        (f"{bits} bits, MAP", "labelled", "database", *map(direction_label, directions))
+    ]
+    for share in _shares(found):
+        for part in ("labelled", "hidden", "unseen"):
+            for row in rows:
+                runs = [r for r in found if (r["row"], r["labelled"]) == (row, share)]
+                maps = [run["parts"][part] for run in runs]
+                cells = [mean_and_spread([m[d] for m in maps]) if maps else "" for d in directions]
+                lines.append((row, percent(share), part, *cells))
+    return [lines]
+
+
 TABLES: dict[str, Callable[[Record], list[Lines]]] = {
     "main": main_tables,
     "short": short_tables,
     "worth": worth_tables,
+    "parts": parts_tables,
     "pseudo": pseudo_tables,
     "cost": cost_tables,
 }

@@ -112,6 +112,22 @@ def test_a_record_is_written_with_the_protocol_of_each_share(
     assert "25 %" in capsys.readouterr().out
 
 
+def test_map_by_part_is_that_of_the_part_alone() -> None:
+    dataset = data.load("emoji", labelled=0.5)
+    drawn = np.random.default_rng(0)
+    codes = {
+        m: drawn.integers(256, size=(len(dataset), 2), dtype=np.uint8) for m in ("image", "text")
+    }
+    found = semisupervised_runs.map_by_part(codes, dataset)
+    assert found.keys() == {"labelled", "hidden", "unseen"}
+    query = dataset.splits["query"]
+    for part, name in (("labelled", "train"), ("hidden", "unlabelled"), ("unseen", "validation")):
+        alone = {"query": query, "database": dataset.splits[name]}
+        scores = evaluate(codes, dataset.labels, alone, n_bits=16, protocol="a part").directions
+        expected = {d: scores[d].map for d in ("image_to_text", "text_to_image")}
+        assert found[part] == pytest.approx(expected)
+
+
 def test_validation_is_kept_by_stage_as_the_mean_of_all_directions() -> None:
     records = [
         {"stage": "supervised", "epoch": 1},

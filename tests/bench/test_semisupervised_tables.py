@@ -86,6 +86,24 @@ def test_the_short_table_is_of_what_all_rows_can() -> None:
     assert table[3] == (tables.UPPER, "", "", "0.732±0.000")
 
 
+def test_parts_of_the_database_stand_beside_each_other() -> None:
+    made = record((16, 64))
+    for one in made["results"]:
+        if one["row"] in (tables.SKDCH, tables.ALONE) and one["labelled"] == 0.1:
+            parts = {"labelled": 0.0, "hidden": 0.1, "unseen": 0.2}
+            one["parts"] = {p: {d: m + x for d, m in one["map"].items()} for p, x in parts.items()}
+    (table,) = tables.parts_tables(made)
+    head, *lines = table
+    assert head == ("64 bits, MAP", "labelled", "database", "image → text", "text → image")
+    assert [line[:3] for line in lines] == [
+        (row, "10 %", part)
+        for part in ("labelled", "hidden", "unseen")
+        for row in (tables.SKDCH, tables.ALONE)
+    ]
+    assert lines[2][3:] == ("0.664±0.010", "0.600±0.010")
+    assert lines[5][3:] == ("0.564±0.000", "0.500±0.000")
+
+
 def test_differences_are_judged_seed_by_seed_at_the_same_share() -> None:
     (table,) = tables.worth_tables(record())
     assert table[0][2:4] == ("16 bits", "64 bits")
