@@ -34,7 +34,8 @@ def test_every_training_is_done_once_and_gives_its_teacher_too() -> None:
     assert all(shares[name] == {0.25, 1.0} for name in tables.BASELINES)
     few = semisupervised.Command(bits=(16,), seeds=(0,), presets=("dcmh",))
     assert [cell.slug for cell in few.cells] == [
-        f"dcmh-labelled{share}-16bits-seed0" for share in ("025", "100")
+        "dcmh-steps-labelled025-16bits-seed0",
+        "dcmh-labelled100-16bits-seed0",
     ]
 
 
