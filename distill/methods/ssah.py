@@ -4,8 +4,8 @@ After Li et al., "Self-Supervised Adversarial Hashing Networks for Cross-Modal R
 2018) and its code. What is other here:
 
 - no discriminator tells the modalities' hidden layers apart: nothing is adversarial;
-- nor is there a likelihood of similarities given the hidden layers. With the width and the first
-  weights of our heads it drowned that of the codes, and validation was better without;
+- nor is there a likelihood of similarities given the hidden layers: with our heads, validation was
+  better without;
 - the label network is trained to its end before image and text, which SSAH takes in turns;
 - the likelihood is the true one. The code has the squared difference of its two parts;
 - the label network compares the codes of a batch, where SSAH keeps those of all items.

@@ -57,7 +57,7 @@ def whole(folder: Path, manifest: Path) -> None:
         found["mask"] = torch.rand(4).tolist()
         found["said"] = parallel.on_first(lambda: f"by {parallel.rank()}")
         (folder / f"rank{parallel.rank()}.json").write_text(json.dumps(found))
-        for method in ("soda", "no_teacher", "contrastive"):
+        for method in ("soda", "no_teacher", "contrastive", "dcmh", "ssah", "dchmt"):
             train.train(config(folder, manifest, f"two-{method}", method=method))
         train.train(finetuned(config(folder, manifest, "two-finetuned")))
         train.train(config(folder, manifest, "dropout-whole"))

@@ -115,7 +115,9 @@ def test_hidden_labels_change_no_bit(
         assert content(split_of(config, with_garbage(pair, seed))) == expected
 
 
-@pytest.mark.parametrize("method", ["soda", "no_teacher", "contrastive", "triplet"])
+@pytest.mark.parametrize(
+    "method", ["soda", "no_teacher", "contrastive", "triplet", "dcmh", "ssah", "dchmt"]
+)
 def test_the_others_see_labelled_rows_alone(
     config: TrainConfig, pair: ImageTextDataset, method: str
 ) -> None:

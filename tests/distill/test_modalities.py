@@ -152,7 +152,7 @@ def test_commands_tell_every_direction_with_its_counts(run, capsys, tmp_path):
     assert row[:4] == [*counts, f"{scores.chance:.3f}", f"{scores.map:.3f}"]
     columns, _ = cells(out.read_text(), "Queries → database: text → text")
     assert columns[:2] == ["row", "MAP"]
-    train._print_scores(run, evaluation)
+    train._print_scores(run, evaluation, None)
     printed = capsys.readouterr().out
     assert f"fluent → tags  MAP {scores.map:.3f}  chance {scores.chance:.3f}\n" in printed
     lines = [line.strip() for line in printed.splitlines()]

@@ -15,7 +15,7 @@ from distill.types import DistillError
 from tests.distill import parallel_worker
 
 WORKER = Path(parallel_worker.__file__)
-METHODS = ("soda", "no_teacher", "contrastive")
+METHODS = ("soda", "no_teacher", "contrastive", "dcmh", "ssah", "dchmt")
 
 
 def start(part: str, folder: Path, manifest: Path) -> subprocess.CompletedProcess[str]:

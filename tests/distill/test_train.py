@@ -38,7 +38,14 @@ FILES = {
     "checkpoint.pt",
     "dataset.json",
 }
-KEPT = {"skdch": {"pseudo_labels.npy", "training_rows.npy"}}
+KEPT = {
+    "skdch": {
+        "pseudo_labels.npy",
+        "training_rows.npy",
+        checkpoint.TEACHER,
+        checkpoint.TEACHER_METRICS,
+    }
+}
 
 
 @pytest.fixture(scope="session")
