@@ -88,15 +88,16 @@ def short_tables(record: Record) -> list[Lines]:
     return [_by_share(f"{bits} bits, MAP", found, cell)]
 
 
-def cost_tables(record: Record) -> list[Lines]:
-    """Seconds and epochs of a training, all stages together, mean over code lengths and seeds."""
+def epochs_tables(record: Record) -> list[Lines]:
+    """Epochs of a training, all stages together, mean over code lengths and seeds.
+
+    Not its seconds: the trainings of a record may have shared the cores with other work.
+    """
 
     def cell(runs: Sequence[Run]) -> str:
-        seconds = statistics.mean(run["seconds"] for run in runs)
-        epochs = statistics.mean(sum(run["epochs"].values()) for run in runs)
-        return f"{seconds:.1f} s, {epochs:.0f} epochs"
+        return f"{statistics.mean(sum(run['epochs'].values()) for run in runs):.0f}"
 
-    return [_by_share("", record["results"], cell)]
+    return [_by_share("epochs", record["results"], cell)]
 
 
 def _by_share(title: str, found: Sequence[Run], cell: Callable[[Sequence[Run]], str]) -> Lines:
@@ -187,17 +188,15 @@ TABLES: dict[str, Callable[[Record], list[Lines]]] = {
     "worth": worth_tables,
     "parts": parts_tables,
     "pseudo": pseudo_tables,
-    "cost": cost_tables,
+    "epochs": epochs_tables,
 }
 
 
 def note(record: Record, which: str) -> str:
     """What has to stand below a table; nothing below some."""
     seeds = f"{len(record['seeds'])} seed{'s' * (len(record['seeds']) != 1)}"
-    if which == "cost":
-        machine = record["facts"]["cpu"]
-        jobs = f"one thread a training, {record['jobs']} at a time"
-        return f"By share of labelled items. {machine}, {jobs}; epochs alone, without validation."
+    if which == "epochs":
+        return "By share of labelled items."
     if which not in ("main", "short"):
         return ""
     protocol = record["protocol"].split(";")[0]

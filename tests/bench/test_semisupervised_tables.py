@@ -130,13 +130,13 @@ def test_differences_from_a_method_of_two_modalities_are_of_those() -> None:
     assert next(line[2] for line in table if line[0] == "SKDCH - DCMH") == "+0.200±0.000"
 
 
-def test_pseudo_labels_and_cost() -> None:
+def test_pseudo_labels_and_epochs() -> None:
     (pseudo,) = tables.pseudo_tables(record())
     assert pseudo[1] == ("10 %", "16", "1,000", "0.500±0.000", "0.350±0.100", "1.50", "2.50")
     assert [line[:2] for line in pseudo[2:]] == [("10 %", "64"), ("25 %", "16"), ("25 %", "64")]
-    (cost,) = tables.cost_tables(record())
-    assert cost[0] == ("", "10 %", "25 %", "100 %")
-    assert cost[1] == (tables.SKDCH, "4.0 s, 31 epochs", "4.0 s, 31 epochs", "")
+    (epochs,) = tables.epochs_tables(record())
+    assert epochs[0] == ("epochs", "10 %", "25 %", "100 %")
+    assert epochs[1] == (tables.SKDCH, "31", "31", "")
 
 
 def test_every_question_is_about_rows_that_are_trained() -> None:
@@ -156,7 +156,5 @@ def test_the_blocks_of_a_page(which: str | None) -> None:
         assert "of 3 seeds of one split. made up, 7 items: 2 queries." in made
     if which == "short":
         assert "Mean of image → text and text → image, by share" in made
-    if which == "cost":
-        assert "a CPU, one thread a training, 2 at a time; epochs alone" in made
     n_tables = sum(line.startswith("|---") for line in made.splitlines())
     assert n_tables == (2 if which in (None, "main") else 1)
