@@ -70,7 +70,7 @@ class HashHead(nn.Module):
     def standardise(self, features: Tensor) -> None:
         """Take mean and deviation of features (n, in_dim) of training items; "tanh" only."""
         if isinstance(self.body[0], _ZScore):
-            self.body[0].take(features)
+            _take_moments(self.body[0], features)
 
     @property
     def _last(self) -> int:
@@ -170,10 +170,7 @@ class LogitHead(nn.Module):
 
     def standardise(self, features: Tensor) -> None:
         """Take mean and deviation from features (..., in_dim); a constant one is left unscaled."""
-        rows = features.reshape(-1, features.shape[-1])
-        deviation, mean = torch.std_mean(rows, dim=0, correction=0)
-        self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
+        _take_moments(self, features.reshape(-1, features.shape[-1]))
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (..., in_dim) to logits (..., n_bits)."""
@@ -266,13 +263,15 @@ class _ZScore(nn.Module):
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("deviation", torch.ones(dim))
 
-    def take(self, features: Tensor) -> None:
-        deviation, mean = torch.std_mean(features, dim=0, correction=0)
-        self.mean.copy_(mean)
-        self.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
-
     def forward(self, features: Tensor) -> Tensor:
         return (features - self.mean) / self.deviation
+
+
+def _take_moments(module: "LogitHead | _ZScore", rows: Tensor) -> None:
+    """Set a module's mean and deviation to those of rows (n, d); a constant is left unscaled."""
+    deviation, mean = torch.std_mean(rows, dim=0, correction=0)
+    module.mean.copy_(mean)
+    module.deviation.copy_(torch.where(deviation > 0, deviation, 1.0))
 
 
 def _body(in_dim: int, out_dim: int, kind: HeadKind, hidden: int, dropout: float) -> nn.Sequential:
