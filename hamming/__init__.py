@@ -7,16 +7,20 @@ returns the same bits, ordered by distance and then by smaller index.
 
 from .dispatch import backends, use_backend
 from .distance import distance
+from .index import Index
 from .layout import RadiusResult, Rescored, TopK
 from .packing import pack, unpack
 from .radius import radius_search
 from .rescore import rescore
 from .topk import merge_topk, topk
+from .two_stage import TwoStageSearch
 
 __all__ = [
+    "Index",
     "RadiusResult",
     "Rescored",
     "TopK",
+    "TwoStageSearch",
     "backends",
     "distance",
     "merge_topk",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -252,6 +252,32 @@ def contiguous(array: np.ndarray) -> np.ndarray:
         np.require(array, requirements=("C", "A")) if xp is np else xp.ascontiguousarray(array)
     )
     return copy
+
+
+def to_host(array: np.ndarray) -> np.ndarray:
+    """The array in host memory; from a GPU a copy, which is waited for."""
+    xp = module(array)
+    copy: np.ndarray = array if xp is np else xp.asnumpy(array)
+    return copy
+
+
+@contextmanager
+def on_device(device: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    """What moves arrays to `device`, on which CuPy works inside."""
+    if device == "cpu":
+        yield to_host
+        return
+    import cupy
+
+    with cupy.cuda.Device(int(device.partition(":")[2])):
+        yield cupy.asarray
+
+
+def settle(array: np.ndarray) -> None:
+    """Waits until what was written to `array` on the current stream is there for all streams."""
+    xp = module(array)
+    if xp is not np:
+        xp.cuda.get_current_stream().synchronize()
 
 
 def like(kind: Kind, array: Any) -> Any:

@@ -1,0 +1,434 @@
+"""Codes with ids that can be added, removed, filtered, saved and searched."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from . import arrays, checks, index_checks, index_file, segment_search
+from .dispatch import choose
+from .ids import Ids
+from .index_state import (
+    State,
+    after,
+    appended,
+    check_disjoint,
+    check_distinct,
+    check_known,
+    check_new,
+    segment_ids,
+)
+from .layout import RadiusResult, Rescored, TopK, bytes_for
+from .segments import Segment, joined, joined_ids
+from .tail import Tail
+
+
+class Index:
+    """Codes with ids: exact search as by `hamming.topk`, while codes come and go.
+
+    Results carry ids. Ties go to the code that was added earlier, which with ids 0, 1, 2, ... is
+    that of the smaller id. Any number of threads may search while one adds or removes: a search
+    sees an add or a removal whole or not at all, and waits for none. Writers wait for each other.
+
+    Codes are stored in a few segments. An add writes behind the last one, and when that is full
+    into a new one as large as all before, so that nothing that is stored is copied; a removal marks
+    rows (a byte a code, from the first removal in a segment on), and a segment of which less than
+    half is left is copied without the others, if its memory is the index's own.
+
+    Args:
+        n_bits: of a code; bits behind the last one must be zero, which on a GPU nobody looks for in
+            queries.
+
+    Example:
+        >>> index = Index(8)
+        >>> index.add(np.array([[0b1111], [0b0001], [0b0011]], np.uint8), ids=[30, 10, 20])
+        >>> index.topk(np.array([0b0001], np.uint8), 2)
+        TopK(distances=array([0, 1], dtype=int32), indices=array([10, 20]))
+    """
+
+    def __init__(self, n_bits: int) -> None:
+        self.n_bits = index_checks.bits(n_bits)
+        self._like = np.empty((0, bytes_for(self.n_bits)), np.uint8)
+        self._state = State((), 0, 0)
+        self._tail: Tail | None = None  # the room behind the last segment
+        self._lock = threading.Lock()
+
+    @classmethod
+    def from_codes(cls, codes: Any, n_bits: int | None = None, ids: Any = None) -> Self:
+        """An index over an array that is not copied: what a search of the array itself costs.
+
+        Args:
+            codes: `(n_codes, n_bytes) uint8` on any device, also a memory map; it must not be
+                written to as long as the index is used.
+            n_bits: None = all bits of the bytes.
+            ids: `(n_codes,)` integers, distinct, 0..2**63 - 2; None = 0, 1, 2, ...
+
+        Raises:
+            TypeError: an argument is no array, or of a wrong dtype.
+            ValueError: shapes or devices do not fit, an id comes twice or is negative, or there are
+                ones behind the last bit.
+        """
+        rows = arrays.view(codes, "codes").array
+        checks.database(rows, "codes")
+        index = cls(8 * rows.shape[1] if n_bits is None else n_bits)
+        index_checks.codes_of(rows, "codes", index.n_bits)
+        index_checks.padding(rows, "codes", index.n_bits)
+        index._like = arrays.contiguous(rows[:0])
+        new = index._new_ids(ids, len(rows), index._state)
+        if len(rows):
+            segment = Segment(arrays.contiguous(rows), segment_ids(new), None, len(rows), False)
+            index._state = State((segment,), len(rows), after(new, 0))
+        return index
+
+    @classmethod
+    def concat(cls, indexes: Sequence[Index]) -> Self:
+        """One index of several, in their order, without copying their codes.
+
+        Raises:
+            TypeError: an item is no index.
+            ValueError: none is given, n_bits or devices differ, or two have an id in common.
+        """
+        given = list(indexes)
+        if not given:
+            raise ValueError("indexes: expected at least one index, got none; use Index(n_bits)")
+        for index in given:
+            if not isinstance(index, Index):
+                raise TypeError(
+                    f"indexes: expected a list of Index, got {type(index).__name__}; pass indexes"
+                )
+        first = given[0]
+        for name in ("n_bits", "device"):
+            for index in given:
+                if getattr(index, name) != getattr(first, name):
+                    raise ValueError(
+                        f"indexes: expected one {name}, got {getattr(first, name)} and "
+                        f"{getattr(index, name)}; join indexes that are alike"
+                    )
+        states = [index._state for index in given]
+        check_disjoint(states)
+        whole = cls(first.n_bits)
+        whole._like = first._like
+        whole._state = State(
+            tuple(s for state in states for s in state.segments),
+            sum(state.n_codes for state in states),
+            max(state.next_id for state in states),
+        )
+        return whole
+
+    def __len__(self) -> int:
+        return self._state.n_codes
+
+    def __repr__(self) -> str:
+        return f"Index(n_bits={self.n_bits}, {len(self)} codes, {self.device})"
+
+    @property
+    def device(self) -> str:
+        """Where codes lie and are searched: "cpu", "cuda:0", ..."""
+        return arrays.device_of(self._like, "index")
+
+    @property
+    def ids(self) -> np.ndarray:
+        """`(len(index),) int64`, in the order they were added; not to be written to."""
+        segments = self._state.segments
+        if not segments:
+            return arrays.module(self._like).empty(0, np.int64)  # type: ignore[no-any-return]
+        return Ids(joined_ids(list(segments))).array(self._like)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """`(len(index), n_bytes) uint8`, in the order of `ids`, where the index lies.
+
+        The stored array itself while there is one segment and nothing removed from it, else a copy;
+        not to be written to.
+        """
+        segments = self._state.segments
+        if len(segments) == 1:
+            return segments[0].live_codes()
+        parts = [segment.live_codes() for segment in segments]
+        return arrays.module(self._like).concatenate([self._like, *parts])  # type: ignore[no-any-return]
+
+    def add(self, codes: Any, ids: Any = None) -> None:
+        """Add codes behind all others.
+
+        Args:
+            codes: `(n, n_bytes) uint8`, on the device of the index.
+            ids: `(n,)` integers, 0..2**63 - 2, none of which the index has; None = the numbers that
+                follow the largest id so far.
+
+        Raises:
+            TypeError: an argument is no array, or of a wrong dtype.
+            ValueError: shapes or devices do not fit, an id comes twice or is negative, or there are
+                ones behind the last bit; nothing is added then.
+        """
+        index_checks.device(codes, "codes", self.device)
+        with arrays.placed(codes, "codes"):
+            rows = arrays.view(codes, "codes").array
+            index_checks.codes_of(rows, "codes", self.n_bits)
+            index_checks.padding(rows, "codes", self.n_bits)
+            with self._lock:
+                state = self._state
+                new = self._new_ids(ids, len(rows), state)
+                if len(rows) == 0:
+                    return
+                tail, self._tail = (
+                    self._tail,
+                    None,
+                )  # a failure leaves rows in it that none shall see
+                segments, tail = appended(state, tail, rows, new)
+                arrays.settle(self._like)
+                self._tail = tail
+                next_id = after(new, state.next_id)
+                self._state = State(segments, state.n_codes + len(rows), next_id)
+
+    def remove(self, ids: Any) -> None:
+        """Remove codes by id; the order of the others stays.
+
+        A call copies the marks of the segments it removes from, a byte a code: give many ids at
+        once.
+
+        Args:
+            ids: integers of any shape, or one; the same id may come again.
+
+        Raises:
+            TypeError: `ids` are no integers.
+            ValueError: the index does not have one of them; nothing is removed then.
+        """
+        wanted = index_checks.id_array(ids, "ids", self._like).reshape(-1)
+        with self._lock:
+            state = self._state
+            rows = [segment.find(wanted) for segment in state.segments]
+            check_known(wanted, rows)
+            segments = []
+            for segment, found in zip(state.segments, rows, strict=True):
+                found = found[found >= 0]
+                left = segment.without(found) if len(found) else segment
+                if left is not None:
+                    segments.append(left)
+            if not segments or segments[-1].codes is not state.segments[-1].codes:
+                self._tail = None
+            arrays.settle(self._like)
+            n_codes = sum(segment.n_alive for segment in segments)
+            self._state = State(tuple(segments), n_codes, state.next_id)
+
+    def topk(
+        self, query_codes: Any, k: int, *, filter: Any = None, threads: int | None = None
+    ) -> TopK:
+        """The k nearest codes of each query, exactly, by distance; ties: the one added earlier.
+
+        Args:
+            query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`, on the device of
+                the index.
+            k: 1..len(index); on a GPU at most 2**20.
+            filter: what may be found: `(len(index),) bool` in the order of `ids`, or integer ids,
+                of which those that the index does not have are ignored. On a GPU filters by id wait
+                for the device.
+            threads: CPU threads; None = HAMMING_THREADS, else the CPUs this process may use.
+
+        Returns:
+            `TopK(distances int32, indices int64)`, each `(n_queries, k)`, of the kind of
+            `query_codes`; `indices` are ids. With fewer than k codes that may be found the tail is
+            id -1, distance 2**31 - 1.
+
+        Raises:
+            TypeError: an argument is no array, or of a wrong dtype.
+            ValueError: k, shapes or devices do not fit, or there are no codes.
+        """
+        state = self._state
+        index_checks.device(query_codes, "query_codes", self.device)
+        index_checks.searchable(state.n_codes)
+        count = checks.top_k(k, state.n_codes, self.device)
+        with arrays.placed(query_codes, "query_codes"):
+            queries, kind = self._queries(query_codes)
+            rows = queries.reshape(-1, queries.shape[-1])
+            found = segment_search.topk(
+                rows, segment_search.scopes(state, filter, self._like), count, threads
+            )
+            if queries.ndim == 1:
+                found = TopK(found.distances[0], found.indices[0])
+            return arrays.result_like(kind, found)
+
+    def radius_search(
+        self, query_codes: Any, radius: int, *, filter: Any = None, threads: int | None = None
+    ) -> RadiusResult:
+        """All codes within a radius of each query, by distance; ties: the one added earlier.
+
+        Args:
+            query_codes: as for `topk`.
+            radius: at least 0, in bits; `d <= radius` is a hit.
+            filter: as for `topk`.
+            threads: as for `topk`.
+
+        Returns:
+            `RadiusResult(offsets, distances, indices)` of the kind of `query_codes`; `indices` are
+            ids, and the hits of query q are `offsets[q]:offsets[q + 1]`.
+
+        Raises:
+            TypeError: an argument is no array, or of a wrong dtype.
+            ValueError: radius, shapes or devices do not fit.
+        """
+        state = self._state
+        index_checks.device(query_codes, "query_codes", self.device)
+        checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
+        with arrays.placed(query_codes, "query_codes"):
+            queries, kind = self._queries(query_codes)
+            rows = queries.reshape(-1, queries.shape[-1])
+            found = segment_search.radius_search(
+                rows, segment_search.scopes(state, filter, self._like), radius, threads
+            )
+            return arrays.result_like(kind, found)
+
+    def rescore(self, queries: Any, ids: Any, k: int) -> Rescored:
+        """The k candidates of each query with the highest inner product, codes read as +-1.
+
+        As `hamming.rescore`, with ids; equal scores: the code added earlier.
+
+        Args:
+            queries: `(n_queries, n_bits)` floats, or one query `(n_bits,)`, on the device of the
+                index.
+            ids: `(n_queries, m)` ids as `topk` returns them; -1 = no candidate. On a GPU, which is
+                not waited for, ids that the index does not have count as none.
+            k: 1..m.
+
+        Returns:
+            `Rescored(scores float32, indices int64)`, each `(n_queries, k)`, of the kind of
+            `queries`; `indices` are ids. With fewer than k candidates the tail is id -1, score
+            -inf.
+
+        Raises:
+            TypeError: an argument is no array, or of a wrong dtype.
+            ValueError: shapes, devices or k do not fit, the index does not have an id, or a query
+                is not finite.
+        """
+        state = self._state
+        index_checks.device(queries, "queries", self.device)
+        with arrays.placed(queries, "queries"):
+            index_checks.value_width(arrays.view(queries, "queries").array, self.n_bits)
+            wanted = index_checks.id_array(ids, "ids", self._like)
+            index_checks.candidates(wanted, arrays.view(queries, "queries").array)
+            return segment_search.rescored(queries, state.segments, self._like, wanted, k)
+
+    def snapshot(self) -> Self:
+        """The index as it is now, which later changes of this one do not touch, in no time.
+
+        Both can be changed: they share what is stored and write to room of their own.
+        """
+        other = type(self)(self.n_bits)
+        other._like, other._state = self._like, self._state
+        return other
+
+    def to(self, device: str) -> Self:
+        """The index with its codes on another device; on its own device a snapshot.
+
+        On a GPU codes and ids lie in one array each, and searches take and give arrays of torch or
+        CuPy there. Adding waits for the device.
+
+        Args:
+            device: "cpu", "cuda" or "cuda:1".
+
+        Raises:
+            ValueError: there is no such device, or no CuPy.
+        """
+        place = index_checks.device_name(device)
+        if place == self.device:
+            return self.snapshot()
+        choose(place)  # or what is missing, in one sentence
+        other = type(self)(self.n_bits)
+        segments = self._state.segments
+        with arrays.on_device(place) as moved:
+            other._like = moved(self._like)
+            if segments:
+                whole = joined(list(segments))
+                values = whole.ids.values
+                ids = Ids(
+                    values if isinstance(values, range) else moved(values),
+                    ascending=whole.ids.ascending,
+                )
+                there = Segment(moved(whole.codes), ids, None, len(whole), owned=True)
+                other._state = self._state._replace(segments=(there,))
+            arrays.settle(other._like)
+        return other
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index as one file; a failure leaves what was there.
+
+        The file is a safetensors file: `ids` (n,) int64, left out if they follow each other, and
+        `codes` (n, n_bytes) uint8, without what was removed; docs/index-file.md has its metadata.
+        Other threads may go on adding: the file has what was there when the call began.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        state = self._state
+        index_file.write(
+            Path(path), self.n_bits, state.segments, self._like.shape[1], state.next_id
+        )
+
+    @classmethod
+    def load(
+        cls, path: str | os.PathLike[str], *, mmap: bool = False, verify: bool | None = None
+    ) -> Self:
+        """An index from a file.
+
+        Args:
+            path: what `save` wrote.
+            mmap: search the file in place: it is not read now, and the machine keeps of it in
+                memory what it has room for. What is added lies in memory. The file may be replaced
+                or removed meanwhile, but not changed in place.
+            verify: read all codes and compare them with the file's checksums; None = where they are
+                read anyway, that is without `mmap`. The header is always verified.
+
+        Raises:
+            ValueError: the file is no index, or a torn or newer one, or its checksums are wrong.
+            OSError: it cannot be read.
+        """
+        checked = not mmap if verify is None else verify
+        stored = index_file.read(Path(path), mmap=mmap, verify=checked)
+        index = cls(stored.n_bits)
+        codes, n_codes = stored.codes, len(stored.codes)
+        segments = (Segment(codes, stored.ids, None, n_codes, owned=not mmap),) if n_codes else ()
+        index._state = State(segments, n_codes, stored.next_id)
+        return index
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        host = self.to("cpu")
+        ids = joined_ids(list(host._state.segments)) if len(host) else None
+        return _restored, (type(self), self.n_bits, host.codes, ids, host._state.next_id)
+
+    def _queries(self, query_codes: Any) -> arrays.View:
+        given = arrays.view(query_codes, "query_codes")
+        index_checks.query_width(given.array, self.n_bits)
+        if arrays.module(given.array) is np:  # elsewhere a look at the values would wait
+            index_checks.padding(given.array, "query_codes", self.n_bits)
+        return given
+
+    def _new_ids(self, ids: Any, n_codes: int, state: State) -> range | np.ndarray:
+        """Checked ids of new codes; a range where none are given."""
+        if ids is None:
+            if state.next_id + n_codes > index_checks.MAX_ID:
+                raise ValueError(
+                    f"ids: expected ids for codes added after id {state.next_id - 1}, got none; "
+                    "no larger ones are left"
+                )
+            return range(state.next_id, state.next_id + n_codes)
+        new = index_checks.id_array(ids, "ids", self._like)
+        index_checks.new_ids(new, n_codes)
+        if n_codes:
+            check_distinct(new)
+            if int(new.min()) < state.next_id:
+                check_new(new, state.segments)
+        return new
+
+
+def _restored(
+    kind: type[Index], n_bits: int, codes: np.ndarray, ids: range | np.ndarray | None, next_id: int
+) -> Index:
+    index = kind(n_bits)
+    if ids is not None:
+        segment = Segment(codes, segment_ids(ids), None, len(codes), owned=True)
+        index._state = State((segment,), len(codes), next_id)
+    return index

@@ -1,0 +1,204 @@
+"""The file of an index: a safetensors file whose metadata say what its tensors are.
+
+Metadata, all strings: `format` = "hamming.index"; `version`; `n_bits`; `bit_order` = "big";
+`count`, the number of codes; `ids` = "range:FIRST" (no tensor: they follow each other), "ascending"
+or "any"; `next_id`; `sha256.codes`, `sha256.ids`, and `sha256.header` over the rest of the header.
+docs/index-file.md describes it for other readers. Version 1 is the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+import numpy as np
+
+from . import arrays
+from .ids import Ids
+from .io import (
+    CHUNK,
+    Column,
+    NotSafetensorsError,
+    Tensors,
+    digest,
+    header_digest,
+    read_header,
+    write_tensors,
+    write_whole,
+)
+from .layout import MAX_BITS, bytes_for
+from .segments import Segment
+
+FORMAT: Final = "hamming.index"
+VERSION: Final = 1
+BIT_ORDER: Final = "big"
+
+
+class Stored(NamedTuple):
+    """What a file holds."""
+
+    n_bits: int
+    codes: np.ndarray
+    ids: Ids
+    next_id: int
+
+
+def write(
+    path: Path, n_bits: int, segments: tuple[Segment, ...], n_bytes: int, next_id: int
+) -> None:
+    """Write what is not removed of segments, on any device, without a copy of the whole."""
+    count = sum(segment.n_alive for segment in segments)
+    first = _first_of_range(segments)
+    order = _Ascending()
+    columns = {}
+    if first is None:
+        columns["ids"] = Column("I64", (count,), order.watch(_live_ids(segments)))
+    columns["codes"] = Column("U8", (count, n_bytes), _live_codes(segments))
+
+    def metadata(digests: Mapping[str, str]) -> dict[str, str]:
+        ids = ("ascending" if order.holds else "any") if first is None else f"range:{first}"
+        return {
+            "format": FORMAT,
+            "version": str(VERSION),
+            "n_bits": str(n_bits),
+            "bit_order": BIT_ORDER,
+            "count": str(count),
+            "ids": ids,
+            "next_id": str(next_id),
+            **{f"sha256.{name}": value for name, value in digests.items()},
+        }
+
+    def write_to(temporary: Path) -> None:
+        with temporary.open("wb") as file:
+            write_tensors(file, columns, metadata)
+
+    write_whole(path, write_to)
+
+
+def read(path: Path, *, mmap: bool, verify: bool) -> Stored:
+    """What a file holds; the header is verified, the tensors where `verify` says so.
+
+    Raises:
+        ValueError: the file is no index, or a torn or newer one, or its checksums are wrong.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        try:
+            return _read(file, mmap=mmap, verify=verify)
+        except _RefusedError as error:
+            raise ValueError(
+                f"{path}: expected an index that hamming saved, got {error}; {error.remedy}"
+            ) from None
+
+
+class _RefusedError(Exception):
+    def __init__(self, got: str, remedy: str = "give another file, or save the index again"):
+        super().__init__(got)
+        self.remedy = remedy
+
+
+def _read(file: BinaryIO, *, mmap: bool, verify: bool) -> Stored:
+    try:
+        tensors = read_header(file)
+    except NotSafetensorsError as error:
+        raise _RefusedError(str(error)) from None
+    metadata = tensors.metadata
+    if metadata.get("format") != FORMAT:
+        raise _RefusedError("a safetensors file of another kind")
+    version = metadata.get("version", "")
+    if version.isdecimal() and int(version) > VERSION:
+        raise _RefusedError(
+            f"format version {version:.20} where this release reads up to {VERSION}",
+            "install a newer hamming-kd",
+        )
+    if metadata.get("sha256.header") != header_digest(tensors.table, metadata):
+        raise _RefusedError("a header with a wrong checksum")
+    n_bits, count, next_id = _numbers(tensors)
+    columns = {name: tensors.read(name, mmap=mmap) for name in tensors.table}
+    if verify:
+        for name, column in columns.items():
+            if digest(column) != metadata[f"sha256.{name}"]:
+                raise _RefusedError(f"{name} with a wrong checksum")
+    kind, _, first = metadata["ids"].partition(":")
+    if kind == "range":
+        ids = Ids(range(int(first), int(first) + count))
+    else:
+        ids = Ids(columns["ids"], ascending=kind == "ascending")
+    return Stored(n_bits, columns["codes"], ids, next_id)
+
+
+def _numbers(tensors: Tensors) -> tuple[int, int, int]:
+    """n_bits, count and next_id, if the header says what this version says."""
+    metadata = tensors.metadata
+    try:
+        n_bits, count, next_id = (int(metadata[n]) for n in ("n_bits", "count", "next_id"))
+        kind, _, first = metadata["ids"].partition(":")
+        expected = {"codes": ("U8", [count, bytes_for(n_bits)])}
+        if kind == "range":
+            last = int(first) + count
+        else:
+            expected["ids"] = ("I64", [count])
+            last = 0
+        found = {name: (entry["dtype"], entry["shape"]) for name, entry in tensors.table.items()}
+        sound = (
+            1 <= n_bits <= MAX_BITS
+            and metadata["version"] == str(VERSION)
+            and metadata["bit_order"] == BIT_ORDER
+            and kind in ("range", "ascending", "any")
+            and 0 <= last <= next_id < 2**63
+            and found == expected
+            and all(f"sha256.{name}" in metadata for name in expected)
+        )
+    except (KeyError, ValueError):
+        sound = False
+    if not sound:
+        raise _RefusedError("a header that contradicts itself")
+    return n_bits, count, next_id
+
+
+def _first_of_range(segments: tuple[Segment, ...]) -> int | None:
+    """The first id, if all follow each other."""
+    first = last = None
+    for segment in segments:
+        values = segment.ids.values
+        if segment.alive is not None or not isinstance(values, range):
+            return None
+        if last not in (None, values.start):
+            return None
+        first = values.start if first is None else first
+        last = values.stop
+    return first or 0
+
+
+def _live_ids(segments: tuple[Segment, ...]) -> Iterator[np.ndarray]:
+    for segment in segments:
+        step = CHUNK // 8
+        for begin in range(0, len(segment), step):
+            rows = slice(begin, begin + step)
+            ids = segment.ids.array(segment.codes, rows)
+            yield arrays.to_host(ids if segment.alive is None else ids[segment.alive[rows]])
+
+
+def _live_codes(segments: tuple[Segment, ...]) -> Iterator[np.ndarray]:
+    for segment in segments:
+        step = max(1, CHUNK // segment.codes.shape[1])
+        for begin in range(0, len(segment), step):
+            codes = segment.codes[begin : begin + step]
+            alive = segment.alive
+            yield arrays.to_host(codes if alive is None else codes[alive[begin : begin + step]])
+
+
+class _Ascending:
+    """Whether the ids that pass by ascend."""
+
+    def __init__(self) -> None:
+        self.holds = True
+        self._last = -1
+
+    def watch(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for ids in chunks:
+            if len(ids):
+                self.holds &= int(ids[0]) > self._last and bool((ids[1:] > ids[:-1]).all())
+                self._last = int(ids[-1])
+            yield ids

@@ -1,0 +1,130 @@
+"""What an index holds at one moment, and how the next moment is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations, groupby
+from typing import NamedTuple
+
+import numpy as np
+
+from . import arrays, index_checks
+from .ids import Ids, ascends
+from .segments import Segment, joined
+from .tail import Tail
+
+MIN_ROOM = 65_536  # rows; a new segment has room for as many as there are, so there are few
+MAX_SEGMENTS = 32  # a search of each costs some 10 us; only many removals leave so many
+
+
+class State(NamedTuple):
+    """What a search sees: replaced as a whole, never changed.
+
+    Attributes:
+        segments: in the order of their codes.
+        n_codes: without removed ones.
+        next_id: the number after the largest id so far.
+    """
+
+    segments: tuple[Segment, ...]
+    n_codes: int
+    next_id: int
+
+
+def appended(
+    state: State, tail: Tail | None, codes: np.ndarray, ids: range | np.ndarray
+) -> tuple[tuple[Segment, ...], Tail | None]:
+    """The segments with these codes behind them, and the room that is left behind the last one.
+
+    Args:
+        state: what there is.
+        tail: the room behind its last segment, if there is any.
+        codes: `(n, n_bytes)`, where the others lie.
+        ids: theirs.
+    """
+    segments = list(state.segments)
+    begin = 0
+    while begin < len(codes):
+        last = None
+        if tail is None or not tail.room:
+            if len(segments) >= MAX_SEGMENTS:
+                segments = _fewer(segments)
+            tail = Tail(max(MIN_ROOM, state.n_codes, len(codes) - begin), codes)
+        else:
+            last = segments.pop()
+        end = min(len(codes), begin + tail.room)
+        former = None if last is None else last.ids
+        segments.append(_grown(last, *tail.append(codes[begin:end], ids[begin:end], former)))
+        begin = end
+    return tuple(segments), tail
+
+
+def _grown(last: Segment | None, codes: np.ndarray, ids: Ids) -> Segment:
+    if last is None:
+        return Segment(codes, ids, None, len(codes), owned=True)
+    added = len(codes) - len(last)
+    alive = last.alive
+    if alive is not None:
+        xp = arrays.module(alive)
+        alive = xp.concatenate([alive, xp.full(added, True)])
+    return Segment(codes, ids, alive, last.n_alive + added, owned=True)
+
+
+def _fewer(segments: list[Segment]) -> list[Segment]:
+    """Neighbours whose memory is the index's own as one segment each."""
+    fewer = []
+    for owned, group in groupby(segments, key=lambda segment: segment.owned):
+        neighbours = list(group)
+        fewer += [joined(neighbours)] if owned and len(neighbours) > 1 else neighbours
+    return fewer
+
+
+def segment_ids(ids: range | np.ndarray) -> Ids:
+    """Ids that nothing is known of yet."""
+    return Ids(ids, ascending=isinstance(ids, range) or ascends(ids))
+
+
+def after(ids: range | np.ndarray, next_id: int) -> int:
+    """The number after all ids so far."""
+    if len(ids) == 0:
+        return next_id
+    return max(next_id, ids.stop if isinstance(ids, range) else int(ids.max()) + 1)
+
+
+def check_distinct(ids: np.ndarray) -> None:
+    """No id comes twice."""
+    if ascends(ids):
+        return
+    ordered = arrays.module(ids).sort(ids)
+    again = ordered[1:] == ordered[:-1]
+    if bool(again.any()):
+        raise index_checks.duplicate(int(ordered[1:][again][0]))
+
+
+def check_new(ids: np.ndarray, segments: Sequence[Segment]) -> None:
+    """None of the segments has one of these ids."""
+    for segment in segments:
+        there = segment.find(ids) >= 0
+        if bool(there.any()):
+            raise index_checks.duplicate(int(ids[there][0]))
+
+
+def check_disjoint(states: Sequence[State]) -> None:
+    """No two have an id in common; ids are looked at where the ranges of two overlap."""
+    for former, latter in combinations(states, 2):
+        for segment in latter.segments:
+            low, high = segment.bounds()
+            overlapping = []
+            for other in former.segments:
+                other_low, other_high = other.bounds()
+                if low <= other_high and other_low <= high:
+                    overlapping.append(other)
+            if overlapping:
+                check_new(segment.live_ids(), overlapping)
+
+
+def check_known(ids: np.ndarray, rows: Sequence[np.ndarray]) -> None:
+    """Each id has a row in one of the segments."""
+    known = sum((found >= 0 for found in rows), start=arrays.module(ids).zeros(ids.shape, bool))
+    if not bool(known.all()):
+        raise index_checks.unknown(int(ids[~known][0]), int((~known).sum()))

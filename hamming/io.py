@@ -1,0 +1,218 @@
+"""Files: whole or not at all, and the frame of safetensors around an index.
+
+A safetensors file is the length of its header (8 bytes, little-endian), the header (JSON: tensor
+name -> dtype, shape and place, and `__metadata__`, strings), and the tensors' bytes without holes.
+https://github.com/huggingface/safetensors has the format; its own writer takes whole tensors in
+memory, which an index need not fit twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import numpy as np
+
+DTYPES: Final[dict[str, np.dtype[Any]]] = {"I64": np.dtype("<i8"), "U8": np.dtype("u1")}
+ALIGNMENT: Final = 64  # of the first tensor's bytes: a cache line
+MAX_HEADER: Final = 1 << 20  # our headers have a few hundred bytes
+CHUNK: Final = 1 << 24  # bytes read, hashed or written at once
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file so that a failure leaves the old one, or nothing, and never a part.
+
+    Args:
+        path: the file to create or replace; its folder is made when missing.
+        write: writes the whole content to the path it is given, a temporary name beside `path`.
+
+    Raises:
+        OSError: whatever `write` met, naming `path`; the temporary file is gone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name itself is on the disk."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Column(NamedTuple):
+    """A tensor to be written: its rows come in chunks, so that it need not exist as a whole."""
+
+    dtype: str  # a key of DTYPES
+    shape: tuple[int, ...]
+    chunks: Iterable[np.ndarray]
+
+
+def write_tensors(
+    file: BinaryIO,
+    columns: Mapping[str, Column],
+    metadata: Callable[[Mapping[str, str]], Mapping[str, str]],
+) -> None:
+    """Writes a safetensors file in one pass over its tensors.
+
+    Args:
+        file: open for writing, at its start.
+        columns: name -> tensor, larger items first, which keeps all of them aligned.
+        metadata: SHA-256 digests by name of tensor -> the metadata. Called before the tensors are
+            written, with digests of the right length, and again after.
+    """
+    table, at = {}, 0
+    for name, column in columns.items():
+        size = int(np.prod(column.shape, dtype=np.int64)) * DTYPES[column.dtype].itemsize
+        table[name] = _entry(column.dtype, column.shape, at, at + size)
+        at += size
+    unknown = dict.fromkeys(columns, "0" * hashlib.sha256().digest_size * 2)
+    room = len(_header(table, metadata(unknown)))
+    room += -(8 + room) % ALIGNMENT
+    file.write(bytes(8 + room))
+    digests = {}
+    for name, column in columns.items():
+        digest = hashlib.sha256()
+        for chunk in column.chunks:
+            row_bytes = np.ascontiguousarray(chunk, DTYPES[column.dtype]).reshape(-1).view(np.uint8)
+            digest.update(row_bytes.data)
+            file.write(row_bytes.data)
+        digests[name] = digest.hexdigest()
+    if file.tell() != 8 + room + at:
+        raise RuntimeError(f"{file.tell()} bytes written where {8 + room + at} were announced")
+    header = _header(table, metadata(digests))
+    file.seek(0)
+    file.write(room.to_bytes(8, "little"))
+    file.write(header.ljust(room))
+
+
+def _entry(dtype: str, shape: tuple[int, ...], begin: int, end: int) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def _header(table: Mapping[str, Any], metadata: Mapping[str, str]) -> bytes:
+    signed = {**metadata, "sha256.header": header_digest(table, metadata)}
+    return json.dumps({"__metadata__": signed, **table}, separators=(",", ":")).encode()
+
+
+def header_digest(table: Mapping[str, Any], metadata: Mapping[str, str]) -> str:
+    """What `sha256.header` of the metadata is: the digest of everything else in the header."""
+    rest = {name: value for name, value in metadata.items() if name != "sha256.header"}
+    text = json.dumps([rest, table], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Tensors(NamedTuple):
+    """An open file's header, whose form and sizes are checked.
+
+    Attributes:
+        file: still open: a name may stand for another file by now.
+        metadata: all of it.
+        table: name -> dtype, shape and data_offsets, as in the file.
+        start: where the tensors' bytes begin in the file.
+    """
+
+    file: BinaryIO
+    metadata: dict[str, str]
+    table: dict[str, dict[str, Any]]
+    start: int
+
+    def read(self, name: str, *, mmap: bool) -> np.ndarray:
+        """The tensor, in memory or as a read-only view of the file."""
+        entry = self.table[name]
+        dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
+        offset = self.start + entry["data_offsets"][0]
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        if mmap:
+            # As a plain array: searches are not slowed down by memmap's bookkeeping.
+            return np.asarray(np.memmap(self.file, dtype, "r", offset, shape))
+        self.file.seek(offset)
+        array: np.ndarray = np.fromfile(self.file, dtype, int(np.prod(shape)))
+        return array.reshape(shape)
+
+
+def digest(array: np.ndarray) -> str:
+    """The SHA-256 of an array's bytes, read in pieces."""
+    found = hashlib.sha256()
+    flat = array.reshape(-1).view(np.uint8)
+    for begin in range(0, len(flat), CHUNK):
+        found.update(flat[begin : begin + CHUNK].data)
+    return found.hexdigest()
+
+
+class NotSafetensorsError(ValueError):
+    """The bytes are no safetensors file; the message says in a few words why."""
+
+
+def read_header(file: BinaryIO) -> Tensors:
+    """The header of a safetensors file, and that the file has exactly the bytes it announces.
+
+    Raises:
+        NotSafetensorsError: it is none, or a torn one.
+        OSError: it cannot be read.
+    """
+    size = os.fstat(file.fileno()).st_size
+    length = int.from_bytes(file.read(8), "little")
+    if size < 8 or not 2 <= length <= min(size - 8, MAX_HEADER):
+        raise NotSafetensorsError(f"{size} bytes without a safetensors header")
+    text = file.read(length)
+    try:
+        header = json.loads(text)
+        metadata = header.pop("__metadata__", {})
+        if not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError
+        ends = [_checked_end(entry) for entry in header.values()]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise NotSafetensorsError("a header that is no safetensors header") from None
+    begins = [entry["data_offsets"][0] for entry in header.values()]
+    if sorted(begins) != sorted([0, *ends])[: len(begins)]:
+        raise NotSafetensorsError("tensors that overlap or leave holes")
+    announced = 8 + length + max(ends, default=0)
+    if size != announced:
+        raise NotSafetensorsError(f"{size} bytes where its header announces {announced}")
+    return Tensors(file, metadata, header, 8 + length)
+
+
+def _checked_end(entry: dict[str, Any]) -> int:
+    """Where a tensor ends, if its dtype and shape agree with its place."""
+    begin, end = entry["data_offsets"]
+    shape = entry["shape"]
+    numbers = [begin, end, *shape]
+    if not all(type(n) is int and 0 <= n < 2**63 for n in numbers):
+        raise ValueError
+    if entry["dtype"] in DTYPES:
+        count = 1
+        for n in shape:
+            count *= n
+        if count * DTYPES[entry["dtype"]].itemsize != end - begin:
+            raise ValueError
+    elif end < begin:
+        raise ValueError
+    return int(end)
