@@ -336,20 +336,21 @@ class Index:
         place = index_checks.device_name(device)
         if place == self.device:
             return self.snapshot()
-        choose(place)  # or what is missing, in one sentence
+        if place != "cpu":
+            choose(place)  # or what is missing, in one sentence
         other = type(self)(self.n_bits)
-        segments = self._state.segments
+        state = self._state
         with arrays.on_device(place) as moved:
             other._like = moved(self._like)
-            if segments:
-                whole = joined(list(segments))
-                values = whole.ids.values
+            there: tuple[Segment, ...] = ()
+            if state.segments:
+                whole = joined(list(state.segments))
+                values, ascending = whole.ids.values, whole.ids.ascending
                 ids = Ids(
-                    values if isinstance(values, range) else moved(values),
-                    ascending=whole.ids.ascending,
+                    values if isinstance(values, range) else moved(values), ascending=ascending
                 )
-                there = Segment(moved(whole.codes), ids, None, len(whole), owned=True)
-                other._state = self._state._replace(segments=(there,))
+                there = (Segment(moved(whole.codes), ids, None, len(whole), owned=True),)
+            other._state = state._replace(segments=there)
             arrays.settle(other._like)
         return other
 
@@ -428,7 +429,8 @@ def _restored(
     kind: type[Index], n_bits: int, codes: np.ndarray, ids: range | np.ndarray | None, next_id: int
 ) -> Index:
     index = kind(n_bits)
+    segments: tuple[Segment, ...] = ()
     if ids is not None:
-        segment = Segment(codes, segment_ids(ids), None, len(codes), owned=True)
-        index._state = State((segment,), len(codes), next_id)
+        segments = (Segment(codes, segment_ids(ids), None, len(codes), owned=True),)
+    index._state = State(segments, len(codes), next_id)
     return index

@@ -13,7 +13,7 @@ from .ids import Ids, ascends
 from .segments import Segment, joined
 from .tail import Tail
 
-MIN_ROOM = 65_536  # rows; a new segment has room for as many as there are, so there are few
+MIN_BYTES = 1 << 20  # of codes; a new segment has room for as many as there are: so they are few
 MAX_SEGMENTS = 32  # a search of each costs some 10 us; only many removals leave so many
 
 
@@ -49,7 +49,7 @@ def appended(
         if tail is None or not tail.room:
             if len(segments) >= MAX_SEGMENTS:
                 segments = _fewer(segments)
-            tail = Tail(max(MIN_ROOM, state.n_codes, len(codes) - begin), codes)
+            tail = _room(state.n_codes, codes[begin:])
         else:
             last = segments.pop()
         end = min(len(codes), begin + tail.room)
@@ -57,6 +57,15 @@ def appended(
         segments.append(_grown(last, *tail.append(codes[begin:end], ids[begin:end], former)))
         begin = end
     return tuple(segments), tail
+
+
+def _room(n_codes: int, codes: np.ndarray) -> Tail:
+    """Room for these codes, and where the machine gives it for as many as there are."""
+    need = len(codes)
+    try:
+        return Tail(max(need, n_codes, MIN_BYTES // codes.shape[1]), codes)
+    except MemoryError:
+        return Tail(need, codes)
 
 
 def _grown(last: Segment | None, codes: np.ndarray, ids: Ids) -> Segment:

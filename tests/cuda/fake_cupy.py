@@ -45,13 +45,14 @@ class FakeArray:
 
 
 def _operator(name: str) -> Any:
-    def apply(self: FakeArray, other: Any) -> Any:
-        return wrapped(getattr(self.hidden, name)(unwrapped(other)))
+    def apply(self: FakeArray, *other: Any) -> Any:
+        return wrapped(getattr(self.hidden, name)(*unwrapped(other)))
 
     return apply
 
 
-for _name in ("gt", "lt", "eq", "ne", "or", "ior", "lshift", "add", "mul"):
+_OPERATORS = "gt ge lt le eq ne and or ior invert lshift add sub mul radd"
+for _name in _OPERATORS.split():
     setattr(FakeArray, f"__{_name}__", _operator(f"__{_name}__"))
 
 
@@ -80,9 +81,12 @@ def module() -> types.ModuleType:
     fake = types.ModuleType("cupy")
     fake.ndarray = FakeArray  # type: ignore[attr-defined]
     names = ("ascontiguousarray", "asarray", "full", "zeros", "empty", "where", "nextafter")
-    for name in (*names, "concatenate", "argsort", "take_along_axis"):
+    names += ("concatenate", "argsort", "take_along_axis", "arange", "clip", "cumsum", "maximum")
+    for name in (*names, "minimum", "searchsorted", "sort", "unique"):
         setattr(fake, name, calling(getattr(np, name)))
+    fake.asnumpy = unwrapped  # type: ignore[attr-defined]
     fake.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
-        Device=lambda index: contextlib.nullcontext(index)
+        Device=lambda index: contextlib.nullcontext(index),
+        get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
     )
     return fake

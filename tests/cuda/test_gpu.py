@@ -134,3 +134,39 @@ def test_k_beyond_what_the_device_selects() -> None:
         hamming.topk(db[:1], db, 2**20 + 1)
     found = hamming.topk(db[:1], db, 2**20)
     assert torch.equal(found.indices[0], torch.arange(2**20, device="cuda"))
+
+
+def test_an_index_of_torch_tensors() -> None:
+    """Added in parts, removed from, searched without waiting, and the same as on the host."""
+    queries, db = problem(8)
+    host = hamming.Index.from_codes(db[:150_000])
+    host.add(db[150_000:])
+    index = host.to("cuda")
+    index.add(torch.from_numpy(db[:5]).cuda(), ids=[10**6 + i for i in range(5)])
+    host.add(db[:5], ids=[10**6 + i for i in range(5)])
+    for changed in (host, index):
+        changed.remove(np.arange(0, 200_000, 3))
+    there, values = torch.from_numpy(queries).cuda(), torch.randn(40, 64, device="cuda")
+
+    def search() -> tuple[hamming.TopK, hamming.Rescored]:
+        near = index.topk(there, 50)
+        return near, index.rescore(values, near.indices, 5)
+
+    search()  # compiles
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        near, best = search()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = host.topk(queries, 50)
+    for got, wanted in zip(near, expected, strict=True):
+        assert got.is_cuda
+        np.testing.assert_array_equal(got.cpu(), wanted)
+    scores = host.rescore(values.cpu(), torch.from_numpy(expected.indices), 5).scores
+    torch.testing.assert_close(best.scores.cpu(), scores)
+    hits = index.radius_search(there, 20, filter=np.arange(100_000))
+    for got, wanted in zip(
+        hits, host.radius_search(queries, 20, filter=np.arange(100_000)), strict=True
+    ):
+        np.testing.assert_array_equal(got.cpu(), wanted)
