@@ -1,6 +1,8 @@
-// Masked searches. The searchable rows are gathered, as many as fit a tile, and swept like any
-// others: a search costs what its mask leaves. Blocks it excludes are not even read. Which row a
-// code came from is kept beside it.
+// Masked searches, a tile at a time. Where most rows are searchable, all are swept as if there were
+// no mask, which is asked when a row is near enough: such a search costs what it would without one.
+// Elsewhere the searchable rows are gathered, as many as fit a tile, and swept like any others: it
+// costs what its mask leaves, and blocks that the mask excludes are not even read. Which row a
+// gathered code came from is kept beside it.
 #pragma once
 
 #include "../hamming.hpp"
@@ -20,14 +22,40 @@ inline std::uint64_t portable_nonzero_bits(const std::uint8_t* bytes) {
   return bits;
 }
 
+// The same for a block of which only `left` bytes may be read.
+template <class NonzeroBits>
+inline std::uint64_t nonzero_bits_of(const std::uint8_t* bytes, std::int64_t left,
+                                     NonzeroBits&& nonzero_bits) {
+  if (left >= kBlock) return nonzero_bits(bytes);
+  std::uint8_t flags[kBlock] = {};
+  __builtin_memcpy(flags, bytes, static_cast<std::size_t>(left));
+  return nonzero_bits(flags);
+}
+
 // The searchable rows of the block that begins at `row`, as bits.
 template <class Isa>
 inline std::uint64_t searchable(const Shard& shard, std::int64_t row) {
+  return nonzero_bits_of(shard.mask + row, shard.end - row, Isa::nonzero_bits);
+}
+
+// Whether the rows of the tile that begins at `row` cost less in place than gathered, judged by a
+// few blocks. To gather a row costs as much as so many comparisons (measured at 64, 256 and 1024
+// bits, 1 and 10 queries), of which each query is spared one for each row that is not searchable.
+template <class Isa>
+inline bool in_place_pays(const Shard& shard, std::int64_t row) {
+  constexpr std::int64_t kBlocks = 4;
+  const std::int64_t gather_cost = shard.db.n_bytes <= 8 ? 16 : 9;
   const std::int64_t left = shard.end - row;
-  if (left >= kBlock) return Isa::nonzero_bits(shard.mask + row);
-  std::uint8_t flags[kBlock] = {};
-  __builtin_memcpy(flags, shard.mask + row, static_cast<std::size_t>(left));
-  return Isa::nonzero_bits(flags);
+  const std::int64_t rows = left < shard.tile_codes ? left : shard.tile_codes;
+  const std::int64_t apart = rows / kBlocks / kBlock * kBlock;
+  std::int64_t ones = 0, seen = 0;
+  for (std::int64_t i = 0; i < kBlocks && i * apart < rows; ++i) {
+    const std::int64_t here = left - i * apart;
+    ones += __builtin_popcountll(searchable<Isa>(shard, row + i * apart));
+    seen += here < kBlock ? here : kBlock;
+    if (apart == 0) break;
+  }
+  return ones * gather_cost >= (seen - ones) * shard.n_queries;
 }
 
 // Appends the rows of a block; kBytes = 0: rows of any width. Returns the new number of codes.

@@ -96,6 +96,14 @@ inline std::uint64_t codes_of_block(const Tile& tile, std::int64_t block) {
   return left < kBlock ? (std::uint64_t{1} << left) - 1 : ~std::uint64_t{0};
 }
 
+// Those of them that are searchable.
+inline std::uint64_t searchable_of_block(const Tile& tile, std::int64_t block) {
+  const std::uint64_t codes = codes_of_block(tile, block);
+  if (tile.mask == nullptr) return codes;
+  const std::int64_t left = tile.n_codes - block * kBlock;
+  return codes & nonzero_bits_of(tile.mask + block * kBlock, left, portable_nonzero_bits);
+}
+
 // Offers the noted places from `first` on, each of kBlocks blocks. Lanes come by value, so that
 // those of the caller have no address and stay in registers.
 template <std::int64_t kBlocks, class Lanes, class Sink>
@@ -104,7 +112,7 @@ template <std::int64_t kBlocks, class Lanes, class Sink>
   for (; noted != 0; noted &= noted - 1) {
     const std::int64_t begin = (first + __builtin_ctzll(noted)) * kBlocks;
     for (std::int64_t block = begin; block < begin + kBlocks; ++block) {
-      offer_block(lanes, tile, block, codes_of_block(tile, block), sink);
+      offer_block(lanes, tile, block, searchable_of_block(tile, block), sink);
     }
   }
 }

@@ -13,6 +13,7 @@ namespace {
 struct Tile {
   const void* codes;
   const std::int64_t* rows_of;  // the database row of each code; null: first, first + 1, ...
+  const std::uint8_t* mask;     // a byte a code, non-zero = searchable; null: all are
   std::int64_t first;
   std::int64_t n_codes;
   bool rows;
@@ -72,6 +73,10 @@ inline void pad_rows(const Shard& shard, std::int64_t first, std::int64_t n_code
   }
 }
 
+inline const std::uint8_t* mask_at(const Shard& shard, std::int64_t row) {
+  return shard.mask != nullptr ? shard.mask + row : nullptr;
+}
+
 // Visits codes [first, first + n_codes) of a shard, at most a tile of them. Rows are read in whole
 // blocks; the last, incomplete one goes through the tile. fill(shard, first, n_codes) copies rows
 // into the tile's memory.
@@ -84,32 +89,33 @@ inline void visit_codes(const Shard& shard, const std::int64_t* rows_of, std::in
     const std::int64_t after = shard.end - first - in_place;
     const std::int64_t next = after < shard.tile_codes ? after : shard.tile_codes;
     const std::uint8_t* codes = shard.db.data + first * n_bytes;
-    visit(Tile{codes, rows_of, first, in_place, true, codes + in_place * n_bytes, next * n_bytes});
+    visit(Tile{codes, rows_of, mask_at(shard, first), first, in_place, true,
+               codes + in_place * n_bytes, next * n_bytes});
   }
   if (in_place < n_codes) {
     const std::int64_t begin = first + in_place, end = first + n_codes;
     const std::int64_t after = shard.end - end;
     const std::int64_t next = after < shard.tile_codes ? after : shard.tile_codes;
     fill(shard, begin, end - begin);
-    visit(Tile{shard.tile, rows_of != nullptr ? rows_of + in_place : nullptr, begin, end - begin,
-               false, shard.db.data + end * n_bytes, next * n_bytes});
+    visit(Tile{shard.tile, rows_of != nullptr ? rows_of + in_place : nullptr, mask_at(shard, begin),
+               begin, end - begin, false, shard.db.data + end * n_bytes, next * n_bytes});
   }
 }
 
 // Visits the codes of a shard in ascending order of their rows.
 template <class Isa, class Fill, class Visit>
 inline void for_each_tile(const Shard& shard, Fill&& fill, Visit&& visit) {
-  if (shard.mask == nullptr) {
-    for (std::int64_t first = shard.begin; first < shard.end; first += shard.tile_codes) {
-      const std::int64_t left = shard.end - first;
-      const std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
-      visit_codes(shard, nullptr, first, n_codes, fill, visit);
-    }
-    return;
-  }
   for (std::int64_t row = shard.begin; row < shard.end;) {
+    if (shard.mask == nullptr || in_place_pays<Isa>(shard, row)) {
+      const std::int64_t left = shard.end - row;
+      const std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
+      visit_codes(shard, nullptr, row, n_codes, fill, visit);
+      row += n_codes;
+      continue;
+    }
     const std::int64_t n_codes = gather<Isa>(shard, row);
     Shard gathered = shard;
+    gathered.mask = nullptr;
     gathered.db = {shard.gathered, n_codes, shard.db.n_bytes};
     gathered.end = n_codes;  // nothing after it to prefetch
     visit_codes(gathered, shard.gathered_rows, 0, n_codes, fill, visit);
