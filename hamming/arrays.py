@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
@@ -40,10 +40,13 @@ def device_of(x: Any, name: str) -> str:
     Raises:
         TypeError: `x` is no array.
     """
+    if type(x) is np.ndarray:
+        return "cpu"
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         return str(x.device)
-    if isinstance(x, np.ma.MaskedArray):
+    masked = sys.modules.get("numpy.ma")  # np.ma would import it, which takes longer than a search
+    if masked is not None and isinstance(x, masked.MaskedArray):
         raise TypeError(f"{name}: expected a plain array, got a masked one; fill it first")
     if isinstance(x, np.ndarray):
         return "cpu"
@@ -115,17 +118,21 @@ def _on_gpu(x: Any, name: str) -> View:
     return View(cupy.from_dlpack(plain), "torch")
 
 
-@contextmanager
-def placed(x: Any, name: str) -> Iterator[None]:
+def placed(x: Any, name: str) -> AbstractContextManager[None]:
     """The device of `x`, and its library's current stream and allocator, for what CuPy does inside.
 
     Results and scratch memory of a call on torch tensors are torch's, which is what makes calls
     safe inside its CUDA graphs and beside its other streams.
     """
     device = device_of(x, name)
-    if device == "cpu":
-        yield
-        return
+    return _ON_HOST if device == "cpu" else _placed(x, device)
+
+
+_ON_HOST = nullcontext()
+
+
+@contextmanager
+def _placed(x: Any, device: str) -> Iterator[None]:
     import cupy
 
     index = int(device.partition(":")[2] or 0)
@@ -248,10 +255,12 @@ def module(array: np.ndarray) -> Any:
 def contiguous(array: np.ndarray) -> np.ndarray:
     """`array` itself when its rows are contiguous and its items aligned, else a copy that is."""
     xp = module(array)
-    copy: np.ndarray = (
-        np.require(array, requirements=("C", "A")) if xp is np else xp.ascontiguousarray(array)
-    )
-    return copy
+    if xp is not np:
+        copy: np.ndarray = xp.ascontiguousarray(array)
+        return copy
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return np.require(array, requirements=("C", "A"))
 
 
 def to_host(array: np.ndarray) -> np.ndarray:

@@ -79,7 +79,8 @@ class Ids:
     def array(self, like: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """The ids of rows, a slice or a mask, as an array where `like` lies."""
         if not isinstance(self.values, range):
-            return self.values[rows]
+            values: np.ndarray = self.values[rows]
+            return values
         part = self.values[rows] if isinstance(rows, slice) else self.values
         ids: np.ndarray = arrays.module(like).arange(part.start, part.stop, dtype=np.int64)
         return ids if isinstance(rows, slice) else ids[rows]
@@ -91,8 +92,8 @@ def ascends(ids: np.ndarray) -> bool:
 
 
 def sorted_run(ids: np.ndarray, first: int) -> Run:
-    """The run of ids in any order, whose rows follow each other from `first` on."""
-    order = arrays.module(ids).argsort(ids, kind="stable")
+    """The run of distinct ids in any order, whose rows follow each other from `first` on."""
+    order = arrays.module(ids).argsort(ids)
     return Run(ids[order], order + first)
 
 

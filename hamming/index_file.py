@@ -8,14 +8,15 @@ docs/index-file.md describes it for other readers. Version 1 is the first.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
-from . import arrays
-from .ids import Ids
+from . import arrays, index_checks
+from .ids import Ids, ascends
 from .io import (
     CHUNK,
     Column,
@@ -107,9 +108,9 @@ def _read(file: BinaryIO, *, mmap: bool, verify: bool) -> Stored:
     if metadata.get("format") != FORMAT:
         raise _RefusedError("a safetensors file of another kind")
     version = metadata.get("version", "")
-    if version.isdecimal() and int(version) > VERSION:
+    if re.fullmatch("[1-9][0-9]{0,18}", version) and int(version) > VERSION:
         raise _RefusedError(
-            f"format version {version:.20} where this release reads up to {VERSION}",
+            f"format version {version} where this release reads up to {VERSION}",
             "install a newer hamming-kd",
         )
     if metadata.get("sha256.header") != header_digest(tensors.table, metadata):
@@ -125,18 +126,35 @@ def _read(file: BinaryIO, *, mmap: bool, verify: bool) -> Stored:
         ids = Ids(range(int(first), int(first) + count))
     else:
         ids = Ids(columns["ids"], ascending=kind == "ascending")
-    return Stored(n_bits, columns["codes"], ids, next_id)
+    stored = Stored(n_bits, columns["codes"], ids, next_id)
+    if verify:
+        _check_contents(stored)
+    return stored
+
+
+def _check_contents(stored: Stored) -> None:
+    """What another program may have written wrongly; not whether ids in any order are distinct."""
+    values = stored.ids.values
+    if isinstance(values, np.ndarray) and len(values):
+        if values.min() < 0 or values.max() >= stored.next_id:
+            raise _RefusedError(f"ids outside of 0..{stored.next_id - 1}")
+        if stored.ids.ascending and not ascends(values):
+            raise _RefusedError("ids that do not ascend")
+    try:
+        index_checks.padding(stored.codes, "codes", stored.n_bits)
+    except ValueError:
+        raise _RefusedError(f"ones behind the {stored.n_bits} bits of a code") from None
 
 
 def _numbers(tensors: Tensors) -> tuple[int, int, int]:
     """n_bits, count and next_id, if the header says what this version says."""
     metadata = tensors.metadata
     try:
-        n_bits, count, next_id = (int(metadata[n]) for n in ("n_bits", "count", "next_id"))
+        n_bits, count, next_id = (_number(metadata[n]) for n in ("n_bits", "count", "next_id"))
         kind, _, first = metadata["ids"].partition(":")
         expected = {"codes": ("U8", [count, bytes_for(n_bits)])}
         if kind == "range":
-            last = int(first) + count
+            last = _number(first) + count
         else:
             expected["ids"] = ("I64", [count])
             last = 0
@@ -145,8 +163,8 @@ def _numbers(tensors: Tensors) -> tuple[int, int, int]:
             1 <= n_bits <= MAX_BITS
             and metadata["version"] == str(VERSION)
             and metadata["bit_order"] == BIT_ORDER
-            and kind in ("range", "ascending", "any")
-            and 0 <= last <= next_id < 2**63
+            and (kind == "range" or metadata["ids"] in ("ascending", "any"))
+            and last <= next_id < 2**63
             and found == expected
             and all(f"sha256.{name}" in metadata for name in expected)
         )
@@ -155,6 +173,13 @@ def _numbers(tensors: Tensors) -> tuple[int, int, int]:
     if not sound:
         raise _RefusedError("a header that contradicts itself")
     return n_bits, count, next_id
+
+
+def _number(text: str) -> int:
+    """As `write` writes it."""
+    if not re.fullmatch("0|[1-9][0-9]{0,18}", text):
+        raise ValueError
+    return int(text)
 
 
 def _first_of_range(segments: tuple[Segment, ...]) -> int | None:

@@ -54,7 +54,8 @@ def appended(
             last = segments.pop()
         end = min(len(codes), begin + tail.room)
         former = None if last is None else last.ids
-        segments.append(_grown(last, *tail.append(codes[begin:end], ids[begin:end], former)))
+        column = tail.append(codes[begin:end], ids[begin:end], former)
+        segments.append(_grown(last, tail, *column))
         begin = end
     return tuple(segments), tail
 
@@ -68,15 +69,11 @@ def _room(n_codes: int, codes: np.ndarray) -> Tail:
         return Tail(need, codes)
 
 
-def _grown(last: Segment | None, codes: np.ndarray, ids: Ids) -> Segment:
+def _grown(last: Segment | None, tail: Tail, codes: np.ndarray, ids: Ids) -> Segment:
     if last is None:
         return Segment(codes, ids, None, len(codes), owned=True)
-    added = len(codes) - len(last)
-    alive = last.alive
-    if alive is not None:
-        xp = arrays.module(alive)
-        alive = xp.concatenate([alive, xp.full(added, True)])
-    return Segment(codes, ids, alive, last.n_alive + added, owned=True)
+    alive = None if last.alive is None else tail.alive(last.alive)
+    return Segment(codes, ids, alive, last.n_alive + len(codes) - len(last), owned=True)
 
 
 def _fewer(segments: list[Segment]) -> list[Segment]:
@@ -112,6 +109,7 @@ def check_distinct(ids: np.ndarray) -> None:
 
 def check_new(ids: np.ndarray, segments: Sequence[Segment]) -> None:
     """None of the segments has one of these ids."""
+    ids = arrays.module(ids).sort(ids)  # neighbours are found in one cache line
     for segment in segments:
         there = segment.find(ids) >= 0
         if bool(there.any()):

@@ -79,7 +79,7 @@ class Segment:
         """The segment with these rows removed, or None if none is left."""
         alive = full_mask(self) if self.alive is None else self.alive.copy()
         alive[rows] = False
-        n_alive = int(alive.sum())
+        n_alive = int(arrays.module(alive).count_nonzero(alive))
         if n_alive == 0:
             return None
         left = replace(self, alive=alive, n_alive=n_alive)
@@ -116,7 +116,7 @@ class Segment:
         return Scope(self.codes, mask)
 
     def scope_of(self, ids: np.ndarray) -> Scope | None:
-        """The rows of these ids, or None if it has none of them."""
+        """The rows of these ids, which ascend, or None if it has none of them."""
         xp = arrays.module(ids)
         rows = self.find(ids)
         rows = rows[rows >= 0]

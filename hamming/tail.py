@@ -23,6 +23,8 @@ class Tail:
         xp = arrays.module(like)
         self._codes = xp.empty((capacity, like.shape[1]), np.uint8)
         self._ids: np.ndarray | None = None
+        self._marks: np.ndarray | None = None
+        self._alive: np.ndarray | None = None
         self._used = 0
 
     @property
@@ -43,6 +45,19 @@ class Tail:
         begin, self._used = self._used, self._used + len(codes)
         self._codes[begin : self._used] = codes
         return self._codes[: self._used], self._with_ids(begin, ids, before)
+
+    def alive(self, former: np.ndarray) -> np.ndarray:
+        """The marks of all rows in use, those of new ones True.
+
+        Args:
+            former: `(n,) bool`, n <= rows in use. Copied unless it is what this gave last.
+        """
+        if self._marks is None or former is not self._alive:
+            self._marks = arrays.module(former).empty(len(self._codes), bool)
+            self._marks[: len(former)] = former
+        self._marks[len(former) : self._used] = True
+        self._alive = self._marks[: self._used]
+        return self._alive
 
     def _with_ids(self, begin: int, ids: range | np.ndarray, before: Ids | None) -> Ids:
         former = range(0) if before is None else before.values

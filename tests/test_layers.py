@@ -41,6 +41,35 @@ HAMMING = {
     "hamming.backends.cuda_device": ["hamming.backends.cuda_plan", "hamming.backends.cuda_compile"],
     "hamming.backends.*": ["hamming.layout", "hamming.arrays", "hamming.backends.base"],
     "hamming.dispatch": ["hamming.backends.*"],
+    "hamming.interop*": [
+        "hamming.layout",
+        "hamming.checks",
+        "hamming.index_checks",
+        "hamming.arrays",
+        "hamming.io",
+        "hamming.index",
+        "hamming.interop.tables",
+    ],
+    "hamming.reranking": ["hamming.layout", "hamming.checks", "hamming.arrays", "hamming.ids"],
+    "hamming.two_stage": [
+        "hamming.layout",
+        "hamming.checks",
+        "hamming.index_checks",
+        "hamming.arrays",
+        "hamming.packing",
+        "hamming.index",
+        "hamming.reranking",
+    ],
+    "hamming.sharded*": [
+        "hamming.layout",
+        "hamming.checks",
+        "hamming.index_checks",
+        "hamming.arrays",
+        "hamming.io",
+        "hamming.index",
+        "hamming.merging",
+        "hamming.sharded*",
+    ],
     "hamming.*": ["hamming.layout", "hamming.checks", "hamming.arrays", "hamming.dispatch"],
 }
 LEVEL_0 = [
@@ -132,7 +161,11 @@ DISTILL = {
     "distill.metrics*": [*USES_RUNS],
     "distill.evaluation": USES_RUNS,
     "distill.image_encoder": USES_RUNS,
-    "distill.retriever": [*USES_RUNS, "distill.image_encoder"],
+    "distill.queries": [*USES_RUNS, "distill.image_encoder"],
+    "distill.retriever": [*USES_RUNS, "distill.image_encoder", "distill.queries"],
+    "distill.item_files": [*LEVEL_0, "distill.data*"],
+    "distill.item_encoder": [*USES_RUNS, "distill.image_encoder", "distill.item_files"],
+    "distill.index_*": [*USES_RUNS, "distill.queries", "distill.item_files", "distill.index_*"],
     "distill.report*": [
         *USES_RUNS,
         "distill.evaluation",
@@ -152,6 +185,7 @@ COMMANDS = [
     "repeated",
     "evaluate",
     "encode",
+    "index",
     "search",
     "export",
     "command",
@@ -243,10 +277,11 @@ def loaded_after(code: str) -> set[str]:
         check=True,
         env={**os.environ, "PYTHONPATH": ""},
     )
-    return {"torch", "cupy", "numpy"} & set(done.stdout.split())
+    return {"torch", "cupy", "numpy", "numpy.ma"} & set(done.stdout.split())
 
 
-def test_import_hamming_loads_neither_torch_nor_cupy() -> None:
+def test_a_search_loads_neither_torch_nor_cupy() -> None:
+    """Nor numpy.ma, which takes longer than a search."""
     code = "import numpy as np, hamming; x = np.zeros((2, 8), np.uint8); hamming.topk(x, x, 1)"
     assert loaded_after(code) == {"numpy"}
 

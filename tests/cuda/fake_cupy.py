@@ -51,7 +51,7 @@ def _operator(name: str) -> Any:
     return apply
 
 
-_OPERATORS = "gt ge lt le eq ne and or ior invert lshift add sub mul radd"
+_OPERATORS = "gt ge lt le eq ne and or ior invert neg lshift add sub mul radd"
 for _name in _OPERATORS.split():
     setattr(FakeArray, f"__{_name}__", _operator(f"__{_name}__"))
 
@@ -82,7 +82,17 @@ def module() -> types.ModuleType:
     fake.ndarray = FakeArray  # type: ignore[attr-defined]
     names = ("ascontiguousarray", "asarray", "full", "zeros", "empty", "where", "nextafter")
     names += ("concatenate", "argsort", "take_along_axis", "arange", "clip", "cumsum", "maximum")
-    for name in (*names, "minimum", "searchsorted", "sort", "unique"):
+    names += (
+        "minimum",
+        "searchsorted",
+        "sort",
+        "unique",
+        "count_nonzero",
+        "einsum",
+        "isfinite",
+        "zeros_like",
+    )
+    for name in names:
         setattr(fake, name, calling(getattr(np, name)))
     fake.asnumpy = unwrapped  # type: ignore[attr-defined]
     fake.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]

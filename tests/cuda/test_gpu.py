@@ -170,3 +170,18 @@ def test_an_index_of_torch_tensors() -> None:
         hits, host.radius_search(queries, 20, filter=np.arange(100_000)), strict=True
     ):
         np.testing.assert_array_equal(got.cpu(), wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_stages_of_a_search(dtype: torch.dtype) -> None:
+    """Codes, re-scoring and stored rows, all there: the answers of the host."""
+    values, queries = (torch.randn(n, 256).to(dtype) for n in (20_000, 40))
+    host = hamming.Index.from_codes(hamming.pack(values).numpy())
+    answers = []
+    for index, move in ((host, "cpu"), (host.to("cuda"), "cuda")):
+        search = hamming.TwoStageSearch(index, values.to(move))
+        found = search(queries.to(move), 10)
+        assert all(part.device.type == move for part in found)
+        answers.append([part.cpu() for part in found])
+    np.testing.assert_array_equal(answers[0][1], answers[1][1])
+    np.testing.assert_allclose(answers[0][0], answers[1][0], rtol=1e-5)

@@ -250,7 +250,7 @@ MESSAGES = [
     (lambda: hamming.Index.concat([CODE]), "indexes: expected a list of Index, got ndarray; "),
     (
         lambda: hamming.Index.concat([small(), small()]),
-        "ids: expected each once, got 4 a second time",
+        "ids: expected each once, got 2 a second time",
     ),
     (
         lambda: hamming.Index.concat([small(), hamming.Index(9)]),
