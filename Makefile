@@ -99,7 +99,7 @@ sanitize: install
 	cd build/sanitize && ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 		venv/bin/python -m pytest -q tests/hamming --ignore tests/hamming/test_resources.py \
-		--ignore tests/hamming/test_memory.py
+		--ignore tests/hamming/test_memory.py --ignore tests/hamming/interop
 
 instructions: install
 	$(BIN)/python -m tests.native.instructions $(UPDATE)

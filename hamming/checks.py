@@ -51,8 +51,8 @@ def code_dtype(array: np.ndarray, name: str) -> None:
     if array.dtype == UINT8:
         return
     if array.dtype == "int8":
-        remedy = "for the sentence-transformers 'binary' form pass (codes.astype('int16') + 128)"
-        remedy += ".astype('uint8')"
+        remedy = "for the sentence-transformers 'binary' form pass what from_binary of "
+        remedy += "hamming.interop.sentence_transformers makes of it"
     elif array.dtype.kind in "fb":
         remedy = "turn values into codes with hamming.pack"
     else:

@@ -411,7 +411,7 @@ class Index:
     def _new_ids(self, ids: Any, n_codes: int, state: State) -> range | np.ndarray:
         """Checked ids of new codes; a range where none are given."""
         if ids is None:
-            if state.next_id + n_codes > index_checks.MAX_ID:
+            if state.next_id + n_codes > index_checks.MAX_ID + 1:
                 raise ValueError(
                     f"ids: expected ids for codes added after id {state.next_id - 1}, got none; "
                     "no larger ones are left"

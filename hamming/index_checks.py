@@ -62,9 +62,9 @@ def id_array(ids: Any, name: str, like: np.ndarray) -> np.ndarray:
         TypeError: they are no integers.
         ValueError: one is negative or does not fit, or they lie on another device.
     """
-    if isinstance(ids, (int, np.integer, range)):
+    if isinstance(ids, (int, np.integer)):
         ids = np.asarray(ids)
-    elif isinstance(ids, (list, tuple)):
+    elif isinstance(ids, (list, tuple, range)):
         ids = np.asarray(ids) if len(ids) else np.zeros(0, np.int64)
     array = arrays.view(ids, name).array
     if array.dtype.kind not in "iu":

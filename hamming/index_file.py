@@ -87,10 +87,13 @@ def read(path: Path, *, mmap: bool, verify: bool) -> Stored:
     with path.open("rb") as file:
         try:
             return _read(file, mmap=mmap, verify=verify)
+        except NotSafetensorsError as error:
+            refused = _RefusedError(str(error))
         except _RefusedError as error:
-            raise ValueError(
-                f"{path}: expected an index that hamming saved, got {error}; {error.remedy}"
-            ) from None
+            refused = error
+    raise ValueError(
+        f"{path}: expected an index that hamming saved, got {refused}; {refused.remedy}"
+    )
 
 
 class _RefusedError(Exception):
@@ -100,10 +103,7 @@ class _RefusedError(Exception):
 
 
 def _read(file: BinaryIO, *, mmap: bool, verify: bool) -> Stored:
-    try:
-        tensors = read_header(file)
-    except NotSafetensorsError as error:
-        raise _RefusedError(str(error)) from None
+    tensors = read_header(file)
     metadata = tensors.metadata
     if metadata.get("format") != FORMAT:
         raise _RefusedError("a safetensors file of another kind")

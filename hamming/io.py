@@ -8,11 +8,13 @@ memory, which an index need not fit twice.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -22,10 +24,14 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {"I64": np.dtype("<i8"), "U8": np.dtyp
 ALIGNMENT: Final = 64  # of the first tensor's bytes: a cache line
 MAX_HEADER: Final = 1 << 20  # our headers have a few hundred bytes
 CHUNK: Final = 1 << 24  # bytes read, hashed or written at once
+LEFTOVER: Final = ".partial"  # how the names of files end that are being written
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file so that a failure leaves the old one, or nothing, and never a part.
+
+    A writer that was killed leaves its temporary file, `.NAME.????????.partial`, which the next one
+    for the same path removes.
 
     Args:
         path: the file to create or replace; its folder is made when missing.
@@ -35,26 +41,55 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         OSError: whatever `write` met, naming `path`; the temporary file is gone.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
     try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        temporary.replace(path)
+        _remove_leftovers(path)
+        with _temporary(path) as temporary:
+            write(temporary)
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, locked as long as its writer lives, and gone afterwards."""
+    while True:
+        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}{LEFTOVER}")
+        handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            _lock(handle)
+            if os.fstat(handle).st_nlink:  # else another writer took it for a leftover
+                yield name
+                return
+        finally:
+            name.unlink(missing_ok=True)
+            os.close(handle)
+
+
+def _lock(handle: int, flags: int = 0) -> bool:
+    """Whether this process has the file to itself; without locks none knows."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | flags)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """What killed writers of `path` have left; a lock goes with the process that holds it."""
+    begin, size = f".{path.name}.", len(path.name) + 10 + len(LEFTOVER)
+    for file in path.parent.iterdir():
+        if file.name.startswith(begin) and file.suffix == LEFTOVER and len(file.name) == size:
+            with suppress(OSError):  # gone meanwhile, or not ours to remove
+                handle = os.open(file, os.O_RDWR | os.O_NOFOLLOW)
+                try:
+                    if _lock(handle, fcntl.LOCK_NB):
+                        file.unlink()
+                finally:
+                    os.close(handle)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -144,18 +179,25 @@ class Tensors(NamedTuple):
     start: int
 
     def read(self, name: str, *, mmap: bool) -> np.ndarray:
-        """The tensor, in memory or as a read-only view of the file."""
+        """The tensor, in memory or as a read-only view of the file.
+
+        Raises:
+            NotSafetensorsError: the file was cut off since its header was read.
+        """
         entry = self.table[name]
         dtype, shape = DTYPES[entry["dtype"]], tuple(entry["shape"])
         offset = self.start + entry["data_offsets"][0]
         if 0 in shape:
             return np.empty(shape, dtype)
-        if mmap:
-            # As a plain array: searches are not slowed down by memmap's bookkeeping.
-            return np.asarray(np.memmap(self.file, dtype, "r", offset, shape))
-        self.file.seek(offset)
-        array: np.ndarray = np.fromfile(self.file, dtype, int(np.prod(shape)))
-        return array.reshape(shape)
+        try:
+            if mmap:
+                # As a plain array: searches are not slowed down by memmap's bookkeeping.
+                return np.asarray(np.memmap(self.file, dtype, "r", offset, shape))
+            self.file.seek(offset)
+            array: np.ndarray = np.fromfile(self.file, dtype, int(np.prod(shape)))
+            return array.reshape(shape)
+        except ValueError:
+            raise NotSafetensorsError("a file that was cut off while it was read") from None
 
 
 def digest(array: np.ndarray) -> str:
@@ -184,7 +226,7 @@ def read_header(file: BinaryIO) -> Tensors:
         raise NotSafetensorsError(f"{size} bytes without a safetensors header")
     text = file.read(length)
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=_distinct)
         metadata = header.pop("__metadata__", {})
         if not all(isinstance(value, str) for value in metadata.values()):
             raise TypeError
@@ -200,8 +242,18 @@ def read_header(file: BinaryIO) -> Tensors:
     return Tensors(file, metadata, header, 8 + length)
 
 
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of which every reader sees the same: no key comes twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError
+    return found
+
+
 def _checked_end(entry: dict[str, Any]) -> int:
     """Where a tensor ends, if its dtype and shape agree with its place."""
+    if entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError
     begin, end = entry["data_offsets"]
     shape = entry["shape"]
     numbers = [begin, end, *shape]

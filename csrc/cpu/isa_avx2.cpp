@@ -299,6 +299,8 @@ struct Avx2 {
     return n_bytes == 8 || n_bytes == 16 || n_bytes % 32 == 0 ? 12 : 0;
   }
 
+  static std::int64_t gather_cost(std::int64_t n_bytes) { return n_bytes <= 8 ? 10 : 4; }
+
   static std::int64_t tile_code_bytes(std::int64_t n_bytes) {
     return n_bytes <= kShortSum ? Avx2Planes::kPlanes * n_bytes : (n_bytes + 7) / 8 * 8;
   }

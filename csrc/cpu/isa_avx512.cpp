@@ -421,6 +421,8 @@ struct Avx512 {
     return n_bytes < 8 ? 0 : n_bytes <= 16 ? 1 : 4;
   }
 
+  static std::int64_t gather_cost(std::int64_t n_bytes) { return n_bytes <= 8 ? 16 : 8; }
+
   static std::int64_t tile_code_bytes(std::int64_t n_bytes) {
     return n_bytes <= 4 ? 4 : (n_bytes + 7) / 8 * 8;
   }

@@ -39,12 +39,12 @@ inline std::uint64_t searchable(const Shard& shard, std::int64_t row) {
 }
 
 // Whether the rows of the tile that begins at `row` cost less in place than gathered, judged by a
-// few blocks. To gather a row costs as much as so many comparisons (measured at 64, 256 and 1024
-// bits, 1 and 10 queries), of which each query is spared one for each row that is not searchable.
+// few blocks. To gather a row costs as much as some comparisons (Isa::gather_cost: measured at 64
+// and 256 bits, 1 to 10 queries), of which each query is spared one for each row that is not
+// searchable.
 template <class Isa>
 inline bool in_place_pays(const Shard& shard, std::int64_t row) {
   constexpr std::int64_t kBlocks = 4;
-  const std::int64_t gather_cost = shard.db.n_bytes <= 8 ? 16 : 9;
   const std::int64_t left = shard.end - row;
   const std::int64_t rows = left < shard.tile_codes ? left : shard.tile_codes;
   const std::int64_t apart = rows / kBlocks / kBlock * kBlock;
@@ -55,7 +55,7 @@ inline bool in_place_pays(const Shard& shard, std::int64_t row) {
     seen += here < kBlock ? here : kBlock;
     if (apart == 0) break;
   }
-  return ones * gather_cost >= (seen - ones) * shard.n_queries;
+  return ones * Isa::gather_cost(shard.db.n_bytes) >= (seen - ones) * shard.n_queries;
 }
 
 // Appends the rows of a block; kBytes = 0: rows of any width. Returns the new number of codes.

@@ -87,6 +87,18 @@ def test_ids_follow_the_largest_one_so_far() -> None:
     assert index.ids.dtype == np.int64
 
 
+def test_the_last_ids_there_are() -> None:
+    index = hamming.Index(64)
+    index.add(DB[:1], ids=[2**63 - 3])
+    index.add(DB[1:2])
+    assert index.ids.tolist() == [2**63 - 3, 2**63 - 2]
+    with pytest.raises(ValueError, match=r"^ids: expected ids for codes added after id 9223372036"):
+        index.add(DB[2:3])
+    index.add(DB[2:4], ids=range(2))
+    index.remove(range(0))
+    assert len(index) == 4
+
+
 def test_an_id_may_come_again_and_is_the_last_then() -> None:
     index = hamming.Index.from_codes(np.zeros((4, 1), np.uint8))
     index.remove([1])

@@ -36,7 +36,7 @@ def beside(call):
     result = call()
     held = status("VmHWM") - before
     arrays = result if isinstance(result, tuple) else [result]
-    return result, held - sum(array.nbytes for array in arrays)
+    return result, held - sum(getattr(array, "nbytes", 0) for array in arrays)
 
 def within(bound, call):
     result, held = beside(call)
@@ -146,6 +146,42 @@ with tempfile.NamedTemporaryFile() as file:
         within(0, lambda: hamming.radius_search(queries, db, 12, threads=threads))
     within(0, lambda: hamming.distance(queries, db))
     within(0, lambda: hamming.rescore(floats, db, rows, 10))
+""",
+    "an index is saved and read without a second copy": """
+import tempfile
+from hamming.io import CHUNK
+db = rng.integers(0, 256, (3_000_000, 20), dtype=np.uint8)
+os.fsync = lambda handle: None  # memory is what counts here
+with tempfile.TemporaryDirectory() as folder:
+    file = folder + "/index"
+    index = hamming.Index.from_codes(db, ids=rng.permutation(len(db)))
+    index.remove(index.ids[::1000])
+    within(3 * CHUNK, lambda: index.save(file))
+    n = len(index)
+    del index, db
+    within(8 * n + CHUNK, lambda: hamming.Index.load(file).codes)  # beside codes: ids
+""",
+    "a mapped index is read where it is searched": """
+import tempfile
+from tests.hamming.index_files import header_of, signed
+n = 2**25
+with tempfile.TemporaryDirectory() as folder:
+    file = Path(folder) / "index"
+    hamming.Index.from_codes(codes(0)).save(file)
+    header = header_of(file.read_bytes())
+    header["__metadata__"].update(count=str(n), next_id=str(n))
+    header["codes"].update(shape=[n, 8], data_offsets=[0, 8 * n])
+    start = signed(header, b"")
+    file.write_bytes(start)
+    os.truncate(file, len(start) + 8 * n)  # a hole of 256 MiB
+    held, files = status("RssAnon"), status("RssFile")
+    index = within(0, lambda: hamming.Index.load(file, mmap=True))
+    found = index.topk(codes(3), 10)
+    index.remove(np.arange(5))
+    assert (found.indices == np.arange(10)).all()
+    assert (index.topk(codes(1), 1).indices == 5).all()
+    assert status("RssFile") - files > 8 * n - SLACK  # it was read ...
+    assert status("RssAnon") - held < n + SLACK  # ... in the file; removals take a byte a code
 """,
 }
 

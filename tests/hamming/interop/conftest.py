@@ -1,0 +1,3 @@
+from tests.hamming.interop.server import postgres
+
+__all__ = ["postgres"]
