@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from .index_state import (
     segment_ids,
 )
 from .layout import RadiusResult, Rescored, TopK, bytes_for
-from .segments import Segment, joined, joined_ids
+from .segments import Segment, joined, joined_ids, live_rows
 from .tail import Tail
 
 
@@ -151,6 +151,18 @@ class Index:
             return segments[0].live_codes()
         parts = [segment.live_codes() for segment in segments]
         return arrays.module(self._like).concatenate([self._like, *parts])  # type: ignore[no-any-return]
+
+    def chunks(self, size: int = 65_536) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Ids and codes in their order, some at a time: the whole without a copy of the whole.
+
+        Args:
+            size: most codes at a time, at least 1.
+
+        Yields:
+            `(n,) int64` and `(n, n_bytes) uint8`, where the index lies, as it was at the call.
+        """
+        step = checks.integer(size, "size", least=1, remedy="ask for at least one code at a time")
+        return live_rows(self._state.segments, step)
 
     def add(self, codes: Any, ids: Any = None) -> None:
         """Add codes behind all others.

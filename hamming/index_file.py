@@ -29,7 +29,7 @@ from .io import (
     write_whole,
 )
 from .layout import MAX_BITS, bytes_for
-from .segments import Segment
+from .segments import Segment, live_rows
 
 FORMAT: Final = "hamming.index"
 VERSION: Final = 1
@@ -55,7 +55,7 @@ def write(
     columns = {}
     if first is None:
         columns["ids"] = Column("I64", (count,), order.watch(_live_ids(segments)))
-    columns["codes"] = Column("U8", (count, n_bytes), _live_codes(segments))
+    columns["codes"] = Column("U8", (count, n_bytes), _live_codes(segments, n_bytes))
 
     def metadata(digests: Mapping[str, str]) -> dict[str, str]:
         ids = ("ascending" if order.holds else "any") if first is None else f"range:{first}"
@@ -197,21 +197,13 @@ def _first_of_range(segments: tuple[Segment, ...]) -> int | None:
 
 
 def _live_ids(segments: tuple[Segment, ...]) -> Iterator[np.ndarray]:
-    for segment in segments:
-        step = CHUNK // 8
-        for begin in range(0, len(segment), step):
-            rows = slice(begin, begin + step)
-            ids = segment.ids.array(segment.codes, rows)
-            yield arrays.to_host(ids if segment.alive is None else ids[segment.alive[rows]])
+    for ids, _ in live_rows(segments, CHUNK // 8):
+        yield arrays.to_host(ids)
 
 
-def _live_codes(segments: tuple[Segment, ...]) -> Iterator[np.ndarray]:
-    for segment in segments:
-        step = max(1, CHUNK // segment.codes.shape[1])
-        for begin in range(0, len(segment), step):
-            codes = segment.codes[begin : begin + step]
-            alive = segment.alive
-            yield arrays.to_host(codes if alive is None else codes[alive[begin : begin + step]])
+def _live_codes(segments: tuple[Segment, ...], n_bytes: int) -> Iterator[np.ndarray]:
+    for _, codes in live_rows(segments, max(1, CHUNK // n_bytes)):
+        yield arrays.to_host(codes)
 
 
 class _Ascending:

@@ -6,6 +6,7 @@ memory. So a search holds on to the segments it began with, and a writer need no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -147,6 +148,19 @@ class Segment:
             xp = arrays.module(indices)
             indices = xp.where(indices < 0, NO_INDEX, scope.rows[xp.maximum(indices, 0)])
         return self.ids.take(indices)
+
+
+def live_rows(segments: tuple[Segment, ...], step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Ids and codes of the rows that are not removed, of at most `step` rows at a time."""
+    for segment in segments:
+        for begin in range(0, len(segment), step):
+            rows: Any = slice(begin, begin + step)
+            ids, codes = segment.ids.array(segment.codes, rows), segment.codes[rows]
+            if segment.alive is not None:
+                alive = segment.alive[rows]
+                ids, codes = ids[alive], codes[alive]
+            if len(ids):
+                yield ids, codes
 
 
 def full_mask(segment: Segment) -> np.ndarray:

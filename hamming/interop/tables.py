@@ -40,18 +40,10 @@ def rows_of(index: Index, step: int | None = None) -> Iterator[Rows]:
         index: what is not removed from it.
         step: rows at a time, at most; None = about 1 MiB of codes.
     """
-    step = step or max(1, CHUNK_BYTES // bytes_for(index.n_bits))
     position = 0
-    for segment in index._state.segments:
-        for begin in range(0, len(segment), step):
-            rows: Any = slice(begin, begin + step)
-            codes, ids = segment.codes[rows], segment.ids.array(segment.codes, rows)
-            if segment.alive is not None:
-                alive = segment.alive[rows]
-                codes, ids = codes[alive], ids[alive]
-            if len(ids):
-                positions = np.arange(position, position := position + len(ids), dtype=np.int64)
-                yield Rows(positions, arrays.to_host(ids), arrays.to_host(codes))
+    for ids, codes in index.chunks(step or max(1, CHUNK_BYTES // bytes_for(index.n_bits))):
+        positions = np.arange(position, position := position + len(ids), dtype=np.int64)
+        yield Rows(positions, arrays.to_host(ids), arrays.to_host(codes))
 
 
 def index_of(rows: Rows, n_bits: int) -> Index:

@@ -227,6 +227,14 @@ class IndexMachine(RuleBasedStateMachine):
                 assert self.back(index.ids).tolist() == model.ids
                 np.testing.assert_array_equal(self.back(index.codes), model.codes)
 
+    @rule(size=st.integers(1, 30))
+    def go_through(self, size: int) -> None:
+        chunks = [(self.back(ids), self.back(codes)) for ids, codes in self.index.chunks(size)]
+        assert all(0 < len(ids) == len(codes) <= size for ids, codes in chunks)
+        assert [i for ids, _ in chunks for i in ids.tolist()] == self.model.ids
+        codes = np.concatenate([self.model.codes[:0], *(codes for _, codes in chunks)])
+        np.testing.assert_array_equal(codes, self.model.codes)
+
     def _same(self, found: Any, expected: Any) -> None:
         for got, wanted in zip(found, expected, strict=True):
             array = self.back(got)
