@@ -20,8 +20,11 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
 from bench import (
     evaluation_page,
     gpu_page,
+    index_page,
+    recall_tables,
     report,
     retrieval_tables,
+    scale_page,
     semisupervised_tables,
     targets,
     training,
@@ -32,6 +35,7 @@ from bench.suites import SUITES
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 _DOCS = ("performance", "gpu", "methods", "brcd", "skdch", "soda", "protocols")
+_DOCS += ("two-stage", "scale")
 PAGES = (ROOT / "README.md", *(DOCS / f"{name}.md" for name in _DOCS))
 FIGURE = ROOT / "docs" / "batch_size.png"
 BLOCK = re.compile(r"<!-- (\w+) (\S+\.json)(?: (\w+))? -->\n.*?<!-- end -->", re.DOTALL)
@@ -193,6 +197,28 @@ def evaluation_table(record: dict, _: str | None = None) -> str:
     return f"{markdown(evaluation_page.table(record['rows']))}\n\n{evaluation_page.note(record)}"
 
 
+def scale(record: dict, name: str | None) -> str:
+    """A table of bench/scale_page.py, and where it was measured."""
+    name = name or "measured"
+    table = markdown(scale_page.TABLES[name](record))
+    return f"{table}\n\n{scale_page.NOTES[name](record)}" if name in scale_page.NOTES else table
+
+
+def recall(record: dict, name: str | None) -> str:
+    """A table of bench/recall.py, and what it is of."""
+    name = name or "times"
+    return f"{markdown(recall_tables.TABLES[name](record))}\n\n{recall_tables.note(record, name)}"
+
+
+def index(record: dict, which: str | None) -> str:
+    """Tables of bench/index.py for a kind of ids; without one what they mean, and where."""
+    if which is None:
+        return "\n\n".join(filter(None, [index_page.note(record), index_page.sizes(record)]))
+    parts = index_page.parts(record, which)
+    tables = [f"{index_page.title(part)}:\n\n{markdown(index_page.table(part))}" for part in parts]
+    return "\n\n".join(tables)
+
+
 BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "retrieval": retrieval,
     "semisupervised": semisupervised,
@@ -204,7 +230,10 @@ BLOCKS: dict[str, Callable[[dict, str | None], str]] = {
     "figure": batch_size,
     "training": lambda record, _: training.sentence(record),
     "gpu": gpu,
+    "scale": scale,
+    "index": index,
     "evaluation": evaluation_table,
+    "recall": recall,
     "brcd": lambda record, name: distillation.BLOCKS[name or "best"](record),
 }
 
