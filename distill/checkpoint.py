@@ -96,7 +96,16 @@ class Run:
         Raises:
             DistillError: the run is not finished.
         """
-        return tuple(self._about()[0])
+        return tuple(self.kinds)
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Its modalities -> "image" or "text", what their items are.
+
+        Raises:
+            DistillError: the run is not finished.
+        """
+        return self._about()[0]
 
     def codes(self, modality: str) -> NDArray[np.uint8]:
         """Packed codes (n_items, n_bytes) of all items in dataset order, memory-mapped."""

@@ -13,17 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 import hamming
-from distill import image_encoder
 from distill.checkpoint import load_run
 from distill.command import one_sentence
-from distill.data.imagefolder import EXTENSIONS
-from distill.data.text import is_unicode
-from distill.encoders import Encoder, load_encoder
 from distill.files import write_array, write_text
-from distill.heads import build_heads, head_output
-from distill.image_encoder import ImageEncoder
+from distill.item_encoder import open_item_encoder
+from distill.item_files import check_unicode, image_files, text_lines
 from distill.progress import progress_bar
-from distill.retriever import open_image
+from distill.queries import open_image
 from distill.types import DistillError
 
 
@@ -95,43 +91,22 @@ def encode(options: Encode) -> int:
 
 def _encode_texts(options: Encode) -> Tensor:
     run = load_run(options.run)
-    if run.config.method in image_encoder.METHODS:
-        raise DistillError(
-            f"texts: expected a run that encodes texts, got the {run.config.method} run "
-            f"{run.path}, which encodes images alone; give --images"
-        )
-    if options.model is not None:
-        raise DistillError(f"model: expected none for a {run.config.method} run; leave it out")
-    modality = options.modality or "text"
-    run.check_encodes(modality, "text")
-    head = build_heads(*run.weights())[modality]
-    encoder = load_encoder(run.config.encoder, tuned=run.tuned_weights())
+    encode = open_item_encoder(run, "text", modality=options.modality, model=options.model)
     assert options.texts is not None
-    texts = _lines(options.texts)
+    texts = text_lines(options.texts)
     with progress_bar("texts", len(texts), unit="texts") as advance:
-        return head_output(head, encoder.encode_texts(texts, done=advance))
+        return encode(texts, done=advance)
 
 
 def _encode_images(options: Encode, names: list[str]) -> Tensor:
     """Values whose sign is the code; `names` receives the name of each image that was read."""
     run = load_run(options.run)
-    encoder: Encoder | ImageEncoder
-    images_alone = run.config.method in image_encoder.METHODS
-    if (options.modality if images_alone else options.model) is not None:
-        name = "as" if images_alone else "model"
-        raise DistillError(f"{name}: expected none for a {run.config.method} run; leave it out")
-    if images_alone:
-        encoder = ImageEncoder(run, options.model)
-        head = encoder.head
-    else:
-        modality = options.modality or "image"
-        run.check_encodes(modality, "image")
-        head = build_heads(*run.weights())[modality]
-        encoder = load_encoder(run.config.encoder, tuned=run.tuned_weights())
-    files = _image_files(options.images)
+    encode = open_item_encoder(run, "image", modality=options.modality, model=options.model)
+    files = image_files(options.images)
+    check_unicode(files)
     with progress_bar("images", len(files), unit="images") as advance:
         images = _images(files, names, skip=options.bad_images == "skip")
-        return head_output(head, encoder.encode_images(images, done=advance))
+        return encode(images, done=advance)
 
 
 def _listing(out: Path) -> Path:
@@ -162,41 +137,6 @@ def _images(files: Sequence[Path], names: list[str], *, skip: bool) -> Iterator[
             continue
         names.append(str(file))
         yield image
-
-
-def _image_files(paths: Sequence[Path]) -> list[Path]:
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = [f for f in sorted(path.rglob("*")) if _is_image(f, path)]
-            if not inside:
-                raise DistillError(f"images: expected image files in {path}, got none")
-            files.extend(inside)
-        else:
-            files.append(path)
-    for file in files:
-        if not is_unicode(str(file)) or "\n" in str(file):
-            raise DistillError(
-                f"images: expected file names in UTF-8 without line breaks, got {str(file)!a}; "
-                "rename it"
-            )
-    return files
-
-
-def _is_image(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in EXTENSIONS and not hidden and file.is_file()
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        lines = file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except UnicodeDecodeError as error:
-        raise DistillError(f"texts: expected UTF-8 in {file}, got {error.reason}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            raise DistillError(f"texts: expected a text in line {number} of {file}, got a blank")
-    return lines
 
 
 if __name__ == "__main__":

@@ -16,12 +16,10 @@ import hamming
 from distill import data, image_encoder
 from distill.checkpoint import load_run
 from distill.data import ImageTextDataset
-from distill.data.images import decode, to_rgb
-from distill.data.text import is_unicode
-from distill.encoders import Encoder, load_encoder
-from distill.heads import build_heads, head_output
+from distill.encoders import Encoder
 from distill.image_encoder import ImageEncoder
 from distill.modalities import check_encodes, kinds_of
+from distill.queries import Queries, open_queries
 from distill.types import DistillError
 
 
@@ -159,9 +157,16 @@ class Retriever:
         self.dataset = dataset
         self.codes = codes
         self._encoder = encoder
-        self._heads = {name: head.to(device) for name, head in heads.items()}
+        kinds = kinds_of(dataset.others, [name for name in codes if name in heads])
+        given = dataset.features
+        self._queries = Queries(
+            encoder,
+            heads,
+            lambda modality, kind: check_encodes(modality, kind, kinds, given),
+            device,
+        )
+        self._heads = self._queries.heads
         self._db_codes = {name: _tensor(rows).to(device) for name, rows in codes.items()}
-        self._kinds = kinds_of(dataset.others, [name for name in codes if name in heads])
         present = {name: dataset.has(name) for name in codes}
         self.n_items = {name: int(has.sum()) for name, has in present.items()}
         """Modality -> number of items that can be found by it."""
@@ -201,11 +206,8 @@ class Retriever:
                     f"codes: expected {len(dataset)} {name} codes as there are items in "
                     f"{dataset.name}, got {len(rows)}; encode the run's dataset anew"
                 )
-        if images_alone:
-            student = ImageEncoder(loaded, device=device)
-            return cls(dataset, student, {"image": student.head}, codes, device)
-        encoder = load_encoder(loaded.config.encoder, device, loaded.tuned_weights())
-        return cls(dataset, encoder, build_heads(*loaded.weights()), codes, device)
+        queries = open_queries(loaded, device)
+        return cls(dataset, queries.encoder, queries.heads, codes, device)
 
     def search_text(
         self, text: str, k: int = 10, *, against: str = "image", modality: str = "text"
@@ -221,18 +223,9 @@ class Retriever:
         Raises:
             DistillError, ValueError, TypeError: An argument is not as described.
         """
-        if not text.strip():
-            raise DistillError("text: expected words, got an empty text; say what to look for")
-        if not is_unicode(text):
-            raise DistillError(
-                f"text: expected Unicode, got {text!a:.60} with bytes that are none; "
-                "type it anew, or set the terminal to UTF-8"
-            )
         self._check(k, against)
-        if isinstance(self._encoder, ImageEncoder):
-            raise DistillError("text: expected an image, got words: this run hashes images alone")
-        check_encodes(modality, "text", self._kinds, self.dataset.features)
-        return self._search(modality, self._encoder.encode_texts([text]), k, against)
+        self._queries.check_text(text, modality)
+        return self._search(modality, self._queries.text(text), k, against)
 
     def search_image(
         self,
@@ -254,9 +247,8 @@ class Retriever:
             DistillError, ValueError, TypeError: An argument is not as described.
         """
         self._check(k, against)
-        check_encodes(modality, "image", self._kinds, self.dataset.features)
-        opened = image if isinstance(image, Image.Image) else open_image(Path(image))
-        return self._search(modality, self._encoder.encode_images([to_rgb(opened)]), k, against)
+        self._queries.check_image(modality)
+        return self._search(modality, self._queries.image(image), k, against)
 
     def _check(self, k: int, against: str) -> None:
         """Refuse what a search would only find out after encoding the query."""
@@ -267,10 +259,8 @@ class Retriever:
             raise DistillError(f"k: expected 1..{self.n_items[against]} items, got {k}; change it")
 
     def _search(self, modality: str, features: Tensor, k: int, against: str) -> list[Hit]:
-        def encode(batch: Tensor) -> Tensor:
-            return head_output(self._heads[modality], batch)
-
-        search = CodeSearch(encode, self._db_codes[against], k, mask=self._masks[against])
+        encode, mask = self._queries.encode(modality), self._masks[against]
+        search = CodeSearch(encode, self._db_codes[against], k, mask=mask)
         found = search(features)
         assert isinstance(found, hamming.TopK)
         pairs = zip(found.indices[0].tolist(), found.distances[0].tolist(), strict=True)
@@ -285,18 +275,3 @@ def _tensor(codes: NDArray[np.uint8]) -> Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(np.asarray(codes))
-
-
-def open_image(path: Path) -> Image.Image:
-    """Return the RGB image of a file, decoded as those of a dataset are.
-
-    Raises:
-        DistillError: There is no such file, or it is not a whole image.
-    """
-    try:
-        return decode(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DistillError(
-            f"image: expected a picture at {path}, got {str(error.strerror).lower()}; "
-            "give the path of a file"
-        ) from error

@@ -6,29 +6,35 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import tyro
+from PIL import Image
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from distill.command import one_sentence
+from distill.index_folder import is_index
+from distill.index_retriever import IndexHit, IndexRetriever
 from distill.modalities import plural
+from distill.queries import open_image
 from distill.report import Card, Panel, picture_of, thumbnail, write_search_page
-from distill.retriever import Hit, Retriever, open_image
+from distill.retriever import Retriever
 from distill.types import DistillError
 
 
 @dataclass(frozen=True)
 class Search:
-    """Find the items nearest to a text or an image with a trained run, exactly.
+    """Find the items nearest to a text or an image, exactly: of a trained run, or of an index.
 
-    Prints the hits and writes them as a page with pictures. Equal distances stand in row order.
+    Prints the hits and writes them as a page with pictures. Equal distances stand in row order; in
+    an index, the item that was indexed earlier comes first.
     """
 
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
-    """Run folder, as written by python -m distill.train."""
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|INDEX_DIR")]
+    """Run folder, as written by python -m distill.train, or index directory, as written by python
+    -m distill.index."""
     text: Annotated[
         str | None, tyro.conf.arg(constructor=str, metavar="WORDS", help_behavior_hint="")
     ] = None
@@ -37,9 +43,11 @@ class Search:
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None
     """What to look for, as a picture."""
-    against: Annotated[str, tyro.conf.arg(metavar="MODALITY")] = "image"
-    """Search the items' images, their texts, or another modality of the run; items that lack it are
-    never hits."""
+    against: Annotated[
+        str | None, tyro.conf.arg(constructor=str, metavar="MODALITY", help_behavior_hint="")
+    ] = None
+    """Search the items' images, their texts, or another modality of the run; without it the images.
+    Items that lack it are never hits. An index has one modality."""
     modality: Annotated[
         str | None,
         tyro.conf.arg(name="as", constructor=str, metavar="MODALITY", help_behavior_hint=""),
@@ -53,7 +61,7 @@ class Search:
     out: Annotated[
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None
-    """HTML page to write; default searches/QUERY.html in the run folder."""
+    """HTML page to write; default searches/QUERY.html in the run folder or index."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -75,38 +83,98 @@ def search(options: Search) -> Path:
     # A wrong picture should not wait for the run to load.
     picture = open_image(options.image) if options.image else None
     title = _shown(options.image.name) if options.image else str(options.text)
-    retriever = Retriever.load(options.run, device=options.device)
     console = Console(emoji=False)
-    asked = {"against": options.against}
-    if options.modality is not None:
-        asked["modality"] = options.modality
-    with Console(stderr=True).status("Searching"):
-        if picture:
-            hits = retriever.search_image(picture, options.k, **asked)
-        else:
-            hits = retriever.search_text(title, options.k, **asked)
-    out = options.out or options.run / "searches" / f"{_slug(options, title)}.html"
-    cards = [
-        Card(picture_of(retriever.dataset, hit.row, options.against), hit.text, hit.distance)
-        for hit in hits
-    ]
+    look = _in_index if is_index(options.run) else _in_run
+    found = look(options, picture)
+    out = options.out or options.run / "searches" / f"{_slug(options, title, found.against)}.html"
     shown = thumbnail(picture) if picture else None
-    named, n_items = plural(options.against), retriever.n_items[options.against]
-    lead = f"The {len(hits)} nearest {named} of {n_items} items, run "
-    write_search_page(out, Panel(title, shown, (), cards), lead=f"{lead}{options.run}.")
-    console.print(_table(title, hits))
+    write_search_page(out, Panel(title, shown, (), found.cards), lead=found.lead)
+    console.print(_table(title, found))
     console.print(f"[bold]{escape(str(out))}[/bold]", soft_wrap=True)
     return out
 
 
-def _table(title: str, hits: Sequence[Hit]) -> Table:
+class _Found(NamedTuple):
+    """Hits as they are shown.
+
+    Attributes:
+        cards: of the page.
+        images: the name of each hit's picture.
+        lead: one sentence on what was searched.
+        against: the modality that was searched.
+    """
+
+    cards: Sequence[Card]
+    images: Sequence[str]
+    lead: str
+    against: str
+
+
+def _in_run(options: Search, picture: Image.Image | None) -> _Found:
+    """Search the items that the run was trained on."""
+    retriever = Retriever.load(options.run, device=options.device)
+    against = options.against or "image"
+    asked = {"against": against} | _asked(options)
+    with Console(stderr=True).status("Searching"):
+        if picture:
+            hits = retriever.search_image(picture, options.k, **asked)
+        else:
+            hits = retriever.search_text(str(options.text), options.k, **asked)
+    cards = [
+        Card(picture_of(retriever.dataset, hit.row, against), hit.text, hit.distance)
+        for hit in hits
+    ]
+    named, n_items = plural(against), retriever.n_items[against]
+    lead = f"The {len(hits)} nearest {named} of {n_items} items, run {options.run}."
+    return _Found(cards, [hit.image for hit in hits], lead, against)
+
+
+def _in_index(options: Search, picture: Image.Image | None) -> _Found:
+    """Search the items of an index directory."""
+    retriever = IndexRetriever.open(options.run, device=options.device)
+    against = retriever.modality
+    if options.against not in (None, against):
+        raise DistillError(
+            f"against: expected {against}, of which the codes of {options.run} are, got "
+            f"{options.against}; leave it out"
+        )
+    with Console(stderr=True).status("Searching"):
+        if picture:
+            hits = retriever.search_image(picture, options.k, **_asked(options))
+        else:
+            hits = retriever.search_text(str(options.text), options.k, **_asked(options))
+    cards = [Card(_thumbnail(hit.path), _words(hit), hit.distance) for hit in hits]
+    n_items = retriever.n_items
+    lead = f"The {len(hits)} nearest {plural(against)} of {n_items} items, index {options.run}."
+    return _Found(cards, [_shown(hit.path) for hit in hits], lead, against)
+
+
+def _asked(options: Search) -> dict[str, str]:
+    return {} if options.modality is None else {"modality": options.modality}
+
+
+def _words(hit: IndexHit) -> str:
+    return hit.text or _shown(Path(hit.path).name)
+
+
+def _thumbnail(path: str) -> str | None:
+    """The picture of a hit as it is now; None where it has none or it is gone."""
+    if not path:
+        return None
+    try:
+        return thumbnail(open_image(Path(path)))
+    except DistillError:
+        return None
+
+
+def _table(title: str, found: _Found) -> Table:
     table = Table(title=f"Nearest to {escape(title)}", title_justify="left")
     table.add_column("#", justify="right")
     table.add_column("distance", justify="right")
     table.add_column("text", overflow="fold")
     table.add_column("image", overflow="fold")
-    for rank, hit in enumerate(hits, start=1):
-        table.add_row(str(rank), str(hit.distance), escape(hit.text), escape(hit.image))
+    for rank, (card, image) in enumerate(zip(found.cards, found.images, strict=True), start=1):
+        table.add_row(str(rank), str(card.distance), escape(card.title), escape(image))
     return table
 
 
@@ -115,13 +183,13 @@ def _shown(name: str) -> str:
     return name.encode(errors="replace").decode()
 
 
-def _slug(options: Search, title: str) -> str:
+def _slug(options: Search, title: str, against: str) -> str:
     """Name the page of a query: readable, within 255 bytes, and another for another query."""
     words = re.sub(r"\W+", "-", title.lower()).strip("-").encode()[:60].decode(errors="ignore")
     asked = f"text {options.text}" if options.image is None else f"image {options.image.resolve()}"
     asked += "" if options.modality is None else f" as {options.modality}"
     digest = hashlib.sha256(os.fsencode(asked)).hexdigest()[:8]
-    return f"{words or 'query'}-{plural(options.against)}-{digest}"
+    return f"{words or 'query'}-{plural(against)}-{digest}"
 
 
 if __name__ == "__main__":

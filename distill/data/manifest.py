@@ -81,18 +81,20 @@ def load(
     )
 
 
-def parse(data: bytes, *, where: str) -> list[Item]:
+def parse(data: bytes, *, where: str, complete: bool = True) -> list[Item]:
     """Check every line and return the items, at least one.
 
     Args:
         data: the file's bytes, UTF-8, with or without byte order mark.
         where: the file's name, for messages.
+        complete: whether image, text and labels must stand in every line; else what a line does
+            not say is null, and labels are none.
 
     Raises:
         DistillError: naming the line and what is wrong with it.
     """
     numbered = [
-        (number, _item(line, f"{where}, line {number}"))
+        (number, _item(line, f"{where}, line {number}", complete))
         for number, line in enumerate(data.removeprefix(b"\xef\xbb\xbf").splitlines(), 1)
         if line.strip()
     ]
@@ -137,7 +139,7 @@ def dump(items: Iterable[Item]) -> bytes:
     return "".join(lines).encode()
 
 
-def _item(line: bytes, where: str) -> Item:
+def _item(line: bytes, where: str, complete: bool) -> Item:
     try:
         entry = json.loads(line.decode())
     except UnicodeDecodeError as error:
@@ -150,6 +152,7 @@ def _item(line: bytes, where: str) -> Item:
         raise DistillError(f"{where}: expected a JSON object, got {_kind(entry)}; put it in braces")
     others = _others(entry.get("modalities", {}), f'{where}, "modalities"')
     needed = ("labels",) if others else ("image", "text", "labels")
+    needed = needed if complete else ()
     if missing := [key for key in needed if key not in entry]:
         keys = ", ".join(f'"{key}"' for key in missing)
         raise DistillError(f"{where}: expected the keys image, text, labels, got no {keys}; add it")
@@ -158,7 +161,7 @@ def _item(line: bytes, where: str) -> Item:
     text = text if text is None else _text(text, f'{where}, "text"')
     if not image and text is None and not others:
         raise DistillError(f"{where}: expected an image, a text or another modality, got none")
-    labels = entry["labels"]
+    labels = entry.get("labels", [])
     if not isinstance(labels, list):
         raise DistillError(f'{where}, "labels": expected a list of strings, got {_kind(labels)}')
     wanted = "a list of strings"

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw
 
 import hamming
-from distill import checkpoint, data, run_folder
+from distill import checkpoint, data, index_update, run_folder
 from distill.config import DataConfig, EncoderConfig, TrainConfig
 from distill.encoders import load_encoder
 from distill.evaluation import evaluate
@@ -128,3 +128,24 @@ def four_run(
     """A copy of that run which the test may change."""
     monkeypatch.setattr(data, "load", lambda **_: four_dataset)
     return shutil.copytree(four_finished, tmp_path / "run")
+
+
+@pytest.fixture
+def photos(shapes: Path, tmp_path: Path) -> Path:
+    """A folder of ten of the drawn shapes in two folders, to be indexed."""
+    for i in range(10):
+        folder = tmp_path / "photos" / ("even", "odd")[i % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(shapes.parent / f"{i}.png", folder)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the pictures that the index command decodes."""
+    names: list[str] = []
+    opened = index_update.open_image
+    monkeypatch.setattr(
+        index_update, "open_image", lambda path: names.append(path.name) or opened(path)
+    )
+    return names

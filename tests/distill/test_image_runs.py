@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import hamming
-from distill import checkpoint, encode, evaluate, image_runs, train
+from distill import checkpoint, encode, evaluate, image_runs, index, train
 from distill.clusters import read_clusters
 from distill.config import (
     DataConfig,
@@ -26,6 +26,7 @@ from distill.config import (
 )
 from distill.evaluation import Evaluation
 from distill.image_encoder import ImageEncoder
+from distill.index_retriever import IndexRetriever
 from distill.metrics import mean_average_precision
 from distill.report import write_report
 from distill.retriever import Retriever
@@ -330,6 +331,26 @@ def test_encode_search_evaluate_and_report_take_such_a_run(
     assert len(figures) == 9  # loss, validation, five of bits and clusters, two of precision
     assert all(ET.fromstring(figure).get("aria-label") for figure in figures)
     assert "student → teacher" in capsys.readouterr().out
+
+
+def test_an_index_of_such_a_run_is_the_teachers_and_searched_by_the_student(
+    student: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(student), "--manifest", str(shapes), "--out"]
+    index.main([*words, str(tmp_path / "index")])
+    found = IndexRetriever.open(tmp_path / "index")
+    assert np.array_equal(found.index.codes, checkpoint.load_run(student).codes("teacher"))
+    picture = shapes.parent / "3.png"
+    wanted = Retriever.load(student).search_image(picture, 48)
+    assert [hit[:3] for hit in found.search_image(picture, 48)] == [hit[:3] for hit in wanted]
+    with pytest.raises(DistillError, match="text: expected an image, got words"):
+        found.search_text("boat")
+    index.main([*words, str(tmp_path / "small"), "--model", "student"])
+    small = IndexRetriever.open(tmp_path / "small")
+    assert np.array_equal(small.index.codes, checkpoint.load_run(student).codes("student"))
+    with pytest.raises(SystemExit):
+        index.main([*words, str(tmp_path / "index"), "--model", "student"])
+    assert "an index of codes by student, got" in capsys.readouterr().err
 
 
 def command(config: TrainConfig, *changes: str) -> list[str]:
