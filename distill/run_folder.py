@@ -142,7 +142,7 @@ def _leftovers(path: Path) -> list[Path]:
     """Temporary files of a training that was killed while it wrote."""
     names = "|".join(map(re.escape, _FILES))
     names += r"|.+\.npy|clusters-.+\.safetensors"
-    temporary = re.compile(rf"\.({names})\.[a-z0-9_]{{8}}")
+    temporary = re.compile(rf"\.({names})\.[0-9a-f]{{8}}\.partial")
     found = [*path.glob(".*"), *path.glob(f"{CODES}/.*")]
     return [file for file in found if temporary.fullmatch(file.name) and file.is_file()]
 

@@ -88,7 +88,7 @@ DISTILL = {
     "distill": [],
     "distill.types": [],
     "distill.modalities": ["distill.types"],
-    "distill.files": ["distill.types"],
+    "distill.files": ["distill.types", "hamming.io"],
     "distill.progress": [],
     "distill.tables": [],
     "distill.config_*": ["distill.tables"],  # the tables of settings that config joins

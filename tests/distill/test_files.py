@@ -1,5 +1,7 @@
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +43,21 @@ def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_every_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def on_a_full_disk(*, dir: Path, prefix: str) -> tuple[int, str]:
-        name = dir / f"{prefix}x"
+    @contextmanager
+    def on_a_full_disk(path: Path) -> Iterator[Path]:
+        name = path.with_name(f".{path.name}.x")
         name.symlink_to("/dev/full")
-        return os.open(name, os.O_RDWR), str(name)
+        try:
+            yield name
+        finally:
+            name.unlink()
 
     encoder = load_encoder(EncoderConfig(teacher="tiny", pretrained="random"))
     codes = np.zeros((3, 2), np.uint8)
     tensors = {"image.w": torch.zeros(3)}
     run = run_folder.start_run(TrainConfig(run=tmp_path / "run"))
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr("tempfile.mkstemp", on_a_full_disk)
+    monkeypatch.setattr("hamming.io._temporary", on_a_full_disk)
     for write in (
         lambda: run_folder.start_run(TrainConfig(run=tmp_path / "other")),
         lambda: checkpoint.save_codes(run, "image", codes, codes.astype(np.float32)),
@@ -67,6 +73,15 @@ def test_every_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert [f for f in sorted(tmp_path.rglob("*")) if f.is_file()] == [
         f for f in before if f.is_file()
     ]
+
+
+def test_a_killed_writer_leaves_what_a_run_folder_knows(tmp_path: Path) -> None:
+    run = run_folder.start_run(TrainConfig(run=tmp_path / "run"))
+
+    def is_known(temporary: Path) -> None:
+        assert run_folder._leftovers(run.path) == [temporary]
+
+    write_whole(run.path / "metrics.json", is_known)
 
 
 def test_any_other_failure_leaves_nothing_either(tmp_path: Path) -> None:

@@ -117,15 +117,15 @@ def test_resume_and_overwrite_exclude_each_other(config: TrainConfig) -> None:
 def test_temporary_files_of_a_killed_run_are_cleared(config: TrainConfig) -> None:
     folder = config.run_folder
     folder.mkdir()
-    (folder / ".config.toml.abcd_123").write_text("half")
+    (folder / ".config.toml.abcd0123.partial").write_text("half")
     run = run_folder.start_run(config)
     (folder / "codes").mkdir()
     for name in (
-        ".checkpoint.pt.abcd_123",
-        ".encoder.safetensors.abcd_123",
-        ".clusters-0f.safetensors.abcd_123",
-        "codes/.image.npy.abcd_123",
-        ".pseudo_labels.npy.abcd_123",
+        ".checkpoint.pt.abcd0123.partial",
+        ".encoder.safetensors.abcd0123.partial",
+        ".clusters-0f.safetensors.abcd0123.partial",
+        "codes/.image.npy.abcd0123.partial",
+        ".pseudo_labels.npy.abcd0123.partial",
         ".notes",
     ):
         (folder / name).write_text("half")
