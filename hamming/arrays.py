@@ -263,6 +263,19 @@ def contiguous(array: np.ndarray) -> np.ndarray:
     return np.require(array, requirements=("C", "A"))
 
 
+def plain(array: np.ndarray) -> np.ndarray:
+    """The same memory as an array of NumPy's own class; memmap's costs searches time."""
+    return np.asarray(array) if module(array) is np else array
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view through which nobody writes; CuPy's arrays as they are."""
+    if module(array) is np:
+        array = array.view()
+        array.flags.writeable = False
+    return array
+
+
 def to_host(array: np.ndarray) -> np.ndarray:
     """The array in host memory; from a GPU a copy, which is waited for."""
     xp = module(array)

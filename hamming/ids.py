@@ -51,6 +51,14 @@ class Ids:
         assert not isinstance(self.values, range)
         return (Run(self.values, 0) if self.ascending else sorted_run(self.values, 0),)
 
+    @cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The smallest and the largest id."""
+        if self.ascending:
+            return int(self.values[0]), int(self.values[-1])
+        assert not isinstance(self.values, range)
+        return int(self.values.min()), int(self.values.max())
+
     def take(self, rows: np.ndarray) -> np.ndarray:
         """The ids of rows; -1 for row -1."""
         xp = arrays.module(rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,24 @@ def device(x: Any, name: str, expected: str) -> None:
         )
 
 
+def file_path(path: Any, name: str = "path") -> Path:
+    """`path` as the path of a file, whether or not there is one.
+
+    Raises:
+        TypeError: it is neither a string nor a path.
+        ValueError: it names no file.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise TypeError(
+            f"{name}: expected a string or pathlib.Path, got {type(path).__name__}; "
+            "give the path of a file"
+        )
+    text = os.fspath(path)
+    if not Path(text).name or "\0" in text:
+        raise ValueError(f"{name}: expected the path of a file, got {text!r}; name a file")
+    return Path(text)
+
+
 def id_array(ids: Any, name: str, like: np.ndarray) -> np.ndarray:
     """`ids` as int64, where `like` lies; a list is an array of the host.
 
@@ -62,18 +82,26 @@ def id_array(ids: Any, name: str, like: np.ndarray) -> np.ndarray:
         TypeError: they are no integers.
         ValueError: one is negative or does not fit, or they lie on another device.
     """
-    if isinstance(ids, (int, np.integer)):
-        ids = np.asarray(ids)
-    elif isinstance(ids, (list, tuple, range)):
-        ids = np.asarray(ids) if len(ids) else np.zeros(0, np.int64)
-    array = arrays.view(ids, name).array
+    array = arrays.view(_listed(ids, name), name).array
     if array.dtype.kind not in "iu":
         raise TypeError(
-            f"{name}: expected integer ids, got dtype {array.dtype}; number the codes with int64"
+            f"{name}: expected integer ids, got dtype {array.dtype}; give them as int64"
         )
     if array.dtype == np.uint64 and array.size and int(array.max()) > MAX_ID:
         raise ValueError(f"{name}: expected ids up to 2**63 - 2, got {array.max()}; number anew")
     return _placed(array.astype(np.int64, copy=False), name, like)
+
+
+def _listed(values: Any, name: str) -> Any:
+    """Numbers and lists as arrays; what is neither is left to others."""
+    if isinstance(values, (int, np.integer)):
+        return np.asarray(values)
+    if not isinstance(values, (list, tuple, range)):
+        return values
+    try:
+        return np.asarray(values) if len(values) else np.zeros(0, np.int64)
+    except ValueError:
+        raise TypeError(f"{name}: expected a list of ids, got lists in it; give one list") from None
 
 
 def new_ids(ids: np.ndarray, n_codes: int) -> None:
@@ -164,9 +192,7 @@ def value_width(queries: np.ndarray, n_bits: int) -> None:
 
 def filter_array(filter: Any, like: np.ndarray) -> np.ndarray:
     """`filter` as bools or int64 ids, where `like` lies."""
-    if isinstance(filter, (list, tuple)):
-        filter = np.asarray(filter) if len(filter) else np.zeros(0, np.int64)
-    array = arrays.view(filter, "filter").array
+    array = arrays.view(_listed(filter, "filter"), "filter").array
     return (
         _placed(array, "filter", like)
         if array.dtype == np.bool_

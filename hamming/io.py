@@ -8,11 +8,13 @@ memory, which an index need not fit twice.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +36,8 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     for the same path removes.
 
     Args:
-        path: the file to create or replace; its folder is made when missing.
+        path: the file to create or replace; its folder is made when missing. Of a link the file it
+            leads to is replaced, which keeps its permissions.
         write: writes the whole content to the path it is given, a temporary name beside `path`.
 
     Raises:
@@ -42,22 +45,45 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _remove_leftovers(path)
-        with _temporary(path) as temporary:
+        target = Path(os.path.realpath(path))  # a link stays one
+        mode = _mode(target)
+        _remove_leftovers(target)
+        with _temporary(target) as temporary:
             write(temporary)
             with temporary.open("rb+") as file:
+                if mode is not None:
+                    os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        _sync_folder(path.parent)
+            temporary.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _mode(path: Path) -> int | None:
+    """The permissions of a file that is to be replaced; a pipe or device is not."""
+    try:
+        found = path.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(found):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found):
+        raise OSError(errno.EINVAL, "Not a regular file")
+    return stat.S_IMODE(found)
+
+
+def _begin(path: Path) -> str:
+    """How the names of temporary files for `path` begin; file systems allow 255 bytes."""
+    rest = len("..") + 8 + len(LEFTOVER)
+    return f".{os.fsdecode(os.fsencode(path.name)[: 255 - rest])}."
 
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A new file beside `path`, locked as long as its writer lives, and gone afterwards."""
     while True:
-        name = path.with_name(f".{path.name}.{secrets.token_hex(4)}{LEFTOVER}")
+        name = path.with_name(f"{_begin(path)}{secrets.token_hex(4)}{LEFTOVER}")
         handle = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             _lock(handle)
@@ -80,7 +106,8 @@ def _lock(handle: int, flags: int = 0) -> bool:
 
 def _remove_leftovers(path: Path) -> None:
     """What killed writers of `path` have left; a lock goes with the process that holds it."""
-    begin, size = f".{path.name}.", len(path.name) + 10 + len(LEFTOVER)
+    begin = _begin(path)
+    size = len(begin) + 8 + len(LEFTOVER)
     for file in path.parent.iterdir():
         if file.name.startswith(begin) and file.suffix == LEFTOVER and len(file.name) == size:
             with suppress(OSError):  # gone meanwhile, or not ours to remove

@@ -132,7 +132,7 @@ class StoredEmbeddings:
                 f"ids: expected each id once, got {int(ordered[1:][twice][0])} twice; "
                 "keep one row per id"
             )
-        return Ids(values, ascending=ascending)
+        return Ids(values.copy(), ascending=ascending)  # the caller may write to his
 
     def _scaling(
         self, ranges: Any, scale: Any, offset: Any

@@ -10,8 +10,9 @@ from . import arrays, index_checks
 from .index_state import State, check_known
 from .layout import NO_INDEX, RadiusResult, Rescored, TopK
 from .merging import radius_in_order, topk_in_order
+from .positions import gathered, ids_at, positions_of
 from .rescore import rescore
-from .segments import Scope, Segment, gathered
+from .segments import Scope, Segment
 
 Scopes = list[tuple[Segment, Scope]]
 
@@ -82,16 +83,13 @@ def rescored(
         k: columns of the result.
     """
     xp = arrays.module(ids)
-    rows = [segment.find(ids) for segment in segments]
+    positions = positions_of(segments, ids)
     if xp is np:  # elsewhere a look at the values would wait for the device
-        check_known(ids[ids != NO_INDEX], [found[ids != NO_INDEX] for found in rows])
+        wanted = ids != NO_INDEX
+        check_known(ids[wanted], [positions[wanted]])
     if len(segments) == 1:
-        found = rescore(queries, segments[0].codes, rows[0], k)
+        found = rescore(queries, segments[0].codes, positions, k)
         return found._replace(indices=_mapped(found.indices, segments[0].ids.take))
-    positions, first = xp.full(ids.shape, NO_INDEX, np.int64), 0
-    for segment, there in zip(segments, rows, strict=True):
-        positions = xp.where(there >= 0, there + first, positions)
-        first += len(segment)
     # Candidates in the order of their codes: so equal scores keep it.
     positions = xp.sort(positions, axis=-1)
     every = positions.reshape(-1)
@@ -99,23 +97,11 @@ def rescored(
     places = xp.arange(len(every)).reshape(positions.shape)
     found = rescore(queries, codes, xp.where(positions < 0, NO_INDEX, places), k)
 
-    def ids_at(places: np.ndarray) -> np.ndarray:
+    def ids_of(places: np.ndarray) -> np.ndarray:
         chosen = xp.where(places < 0, NO_INDEX, every[xp.maximum(places, 0)])
-        return _ids_at(segments, chosen)
+        return ids_at(segments, chosen)
 
-    return found._replace(indices=_mapped(found.indices, ids_at) if segments else found.indices)
-
-
-def _ids_at(segments: tuple[Segment, ...], positions: np.ndarray) -> np.ndarray:
-    xp = arrays.module(positions)
-    ids: np.ndarray = xp.full(positions.shape, NO_INDEX, np.int64)
-    first = 0
-    for segment in segments:
-        rows = positions - first
-        there = segment.ids.take(xp.clip(rows, 0, len(segment) - 1))
-        ids = xp.where((rows >= 0) & (rows < len(segment)), there, ids)
-        first += len(segment)
-    return ids
+    return found._replace(indices=_mapped(found.indices, ids_of) if segments else found.indices)
 
 
 def _mapped(indices: Any, ids_of: Any) -> Any:

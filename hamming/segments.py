@@ -21,7 +21,7 @@ from .topk import topk
 
 # An id filter that leaves fewer rows than one of so many is searched in a copy of these rows, else
 # under a mask of all rows. A copied row costs about as much as comparing so many codes.
-GATHER = 16
+GATHER = 32
 
 
 class Scope(NamedTuple):
@@ -70,11 +70,7 @@ class Segment:
 
     def bounds(self) -> tuple[int, int]:
         """The smallest and the largest id, of removed rows too."""
-        values = self.ids.values
-        if self.ids.ascending:
-            return int(values[0]), int(values[-1])
-        assert not isinstance(values, range)
-        return int(values.min()), int(values.max())
+        return self.ids.bounds
 
     def without(self, rows: np.ndarray) -> Segment | None:
         """The segment with these rows removed, or None if none is left."""
@@ -127,7 +123,9 @@ class Segment:
             mask = xp.zeros(len(self), bool)
             mask[rows] = True
             return Scope(self.codes, mask)
-        rows = xp.unique(rows)
+        rows = xp.sort(rows)
+        if len(rows) > 1:
+            rows = xp.concatenate([rows[:1], rows[1:][rows[1:] != rows[:-1]]])
         return Scope(self.codes[rows], None, rows)
 
     def topk(self, queries: np.ndarray, k: int, scope: Scope, threads: int | None) -> TopK:
@@ -167,20 +165,6 @@ def full_mask(segment: Segment) -> np.ndarray:
     """`(n,) bool`, all True."""
     mask: np.ndarray = arrays.module(segment.codes).full(len(segment), True)
     return mask
-
-
-def gathered(segments: tuple[Segment, ...], positions: np.ndarray) -> np.ndarray:
-    """The codes at positions, counted through all segments; any code for position -1."""
-    xp = arrays.module(positions)
-    codes: Any = None
-    first = 0
-    for segment in segments:
-        rows = positions - first
-        there = segment.codes[xp.clip(rows, 0, len(segment) - 1)]
-        codes = there if codes is None else xp.where((rows >= 0)[:, None], there, codes)
-        first += len(segment)
-    found: np.ndarray = codes
-    return found
 
 
 def joined(segments: list[Segment]) -> Segment:

@@ -36,7 +36,7 @@ QUERIES = RNG.integers(0, 256, (3, 8), np.uint8)
 
 def test_an_array_is_searched_where_it_lies() -> None:
     index = hamming.Index.from_codes(DB)
-    assert index.codes is DB
+    assert np.shares_memory(index.codes, DB)
     for got, expected in zip(index.topk(QUERIES, 9), hamming.topk(QUERIES, DB, 9), strict=True):
         np.testing.assert_array_equal(got, expected)
 
@@ -104,6 +104,23 @@ def test_an_id_may_come_again_and_is_the_last_then() -> None:
     index.remove([1])
     index.add(np.zeros((1, 1), np.uint8), ids=[1])
     assert index.topk(np.zeros(1, np.uint8), 4).indices.tolist() == [0, 2, 3, 1]
+
+
+def test_what_is_given_and_taken_cannot_change_it() -> None:
+    ids = np.array([5, 1, 9])
+    index = hamming.Index.from_codes(DB[:3].copy(), ids=ids)
+    ids[:] = 7
+    assert index.ids.tolist() == [5, 1, 9]
+    for array in (index.ids, index.codes):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_a_memory_map_is_searched_as_a_plain_array(tmp_path) -> None:
+    np.save(tmp_path / "codes.npy", DB)
+    index = hamming.Index.from_codes(np.load(tmp_path / "codes.npy", mmap_mode="r"))
+    assert type(index.codes) is np.ndarray
+    assert not index.codes.flags.owndata
 
 
 def test_torch_in_torch_out() -> None:
@@ -257,6 +274,25 @@ MESSAGES = [
         lambda: small().rescore(np.ones((1, 13)), [[5]], 1),
         "ids: expected ids of the index, got 5, wh",
     ),
+    (
+        lambda: small().rescore(np.ones((1, 13)), [[-2]], 1),
+        "ids: expected ids of the index, got -2",
+    ),
+    (
+        lambda: small().remove([[1], [2, 3]]),
+        "ids: expected a list of ids, got lists in it; give one",
+    ),
+    (lambda: small().save(""), "path: expected the path of a file, got ''; name a file"),
+    (
+        lambda: small().save("a\0b"),
+        r"path: expected the path of a file, got 'a\\x00b'; name a file",
+    ),
+    (
+        lambda: small().save(None),
+        "path: expected a string or pathlib.Path, got NoneType; give the ",
+    ),
+    (lambda: hamming.Index.load(b"x"), "path: expected a string or pathlib.Path, got bytes; give "),
+    (lambda: hamming.Index.concat(5), "indexes: expected a list of Index, got int; pass a list"),
     (lambda: small().to("gpu"), "device: expected 'cpu', 'cuda' or 'cuda:N', got 'gpu'; "),
     (lambda: hamming.Index.concat([]), "indexes: expected at least one index, got none; "),
     (lambda: hamming.Index.concat([CODE]), "indexes: expected a list of Index, got ndarray; "),

@@ -84,8 +84,10 @@ def test_what_the_system_refuses_names_the_path(tmp_path: Path) -> None:
     (tmp_path / "folder/in it").mkdir(parents=True)
     cases = {
         tmp_path / "folder": errno.EISDIR,
-        tmp_path / ("x" * 250): errno.ENAMETOOLONG,  # no room for a temporary name
+        tmp_path / ("x" * 256): errno.ENAMETOOLONG,
+        tmp_path / "pipe": errno.EINVAL,
     }
+    os.mkfifo(tmp_path / "pipe")
     for path, number in cases.items():
         with pytest.raises(OSError) as caught:
             index.save(path)
@@ -93,7 +95,25 @@ def test_what_the_system_refuses_names_the_path(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         index.save(tmp_path / "file/index")
-    assert names(tmp_path) == ["file", "folder"]
+    assert names(tmp_path) == ["file", "folder", "pipe"]
+
+
+def test_what_is_replaced_keeps_its_place_and_its_permissions(tmp_path: Path) -> None:
+    real, link = tmp_path / "folder" / "real", tmp_path / "link"
+    index_of(10).save(real)
+    real.chmod(0o600)
+    link.symlink_to(real)
+    index_of(20).save(link)
+    assert link.is_symlink()
+    assert len(hamming.Index.load(real)) == 20
+    assert real.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\N{SNOWMAN}" * 85])
+def test_the_longest_names(tmp_path: Path, name: str) -> None:
+    for _ in range(2):
+        index_of(10).save(tmp_path / name)
+    assert names(tmp_path) == [name]
 
 
 def test_an_interrupted_save_leaves_nothing(tmp_path: Path) -> None:
