@@ -59,17 +59,36 @@ inline Word load_word(const std::uint8_t* bytes, std::int64_t n_bytes = sizeof(W
   return word;
 }
 
+// Rows shorter than a word, zero-padded: whole words are loaded where the database goes on, because
+// a copy of so few bytes costs more than the comparison.
+template <class Word>
+inline void pad_short_rows(const Shard& shard, std::int64_t first, std::int64_t n_codes,
+                           Word* out) {
+  constexpr std::int64_t kSize = sizeof(Word);
+  const std::int64_t n_bytes = shard.db.n_bytes;
+  const Word bits = static_cast<Word>((Word{1} << (8 * n_bytes)) - 1);
+  const std::int64_t spare = shard.db.n_codes * n_bytes - kSize;
+  const std::int64_t loadable = spare < 0 ? 0 : spare / n_bytes + 1 - first;
+  const std::int64_t whole = loadable < n_codes ? loadable : n_codes;
+  const std::uint8_t* row = shard.db.data + first * n_bytes;
+  std::int64_t i = 0;
+  for (; i < whole; ++i, row += n_bytes) out[i] = load_word<Word>(row) & bits;
+  for (; i < n_codes; ++i, row += n_bytes) out[i] = load_word<Word>(row, n_bytes);
+}
+
 // Rows as whole words, zero-padded.
 template <class Word>
 inline void pad_rows(const Shard& shard, std::int64_t first, std::int64_t n_codes) {
   constexpr std::int64_t kSize = sizeof(Word);
   const std::int64_t n_bytes = shard.db.n_bytes;
+  Word* out = reinterpret_cast<Word*>(shard.tile);
+  if (n_bytes < kSize) return pad_short_rows(shard, first, n_codes, out);
   const std::int64_t whole = n_bytes / kSize, tail = n_bytes % kSize;
   const std::uint8_t* row = shard.db.data + first * n_bytes;
-  Word* out = reinterpret_cast<Word*>(shard.tile);
   for (std::int64_t i = 0; i < n_codes; ++i, row += n_bytes) {
     for (std::int64_t w = 0; w < whole; ++w) *out++ = load_word<Word>(row + kSize * w);
-    if (tail != 0) *out++ = load_word<Word>(row + kSize * whole, tail);
+    // The last whole word of the row, of which the tail is the upper part.
+    if (tail != 0) *out++ = load_word<Word>(row + n_bytes - kSize) >> (8 * (kSize - tail));
   }
 }
 

@@ -1,0 +1,268 @@
+"""Shards in processes of their own, on one machine or many, over Ray."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from .. import arrays, checks
+from .agreement import check_disjoint, check_one_width
+from .search import Call, ShardedSearch
+from .shard_actor import Facts, Settings, ShardActor, ShardError
+
+INLINE_BYTES = 50_000
+"""Up to here an argument travels with the call; Ray's object store costs more than the bytes."""
+
+
+class RayShards(ShardedSearch):
+    """One search over the files of several indexes, each in a process that Ray places.
+
+    Every file, written by `Index.save`, gets an actor, which reads it on the machine it is placed
+    on: all machines must see the file under the same path. Results are those of one `Index` that
+    holds the shards one after the other.
+
+    A process that dies is started again and reads its file again, and what it was asked is asked
+    again, up to `retries` times. A shard that gives no answer within `timeout`, or whose file is
+    gone or has become another one, makes the search fail with a `ShardError`: there is no answer
+    with a shard left out. Later searches try again.
+
+    Where `ray.init` has been called, that session is used. Otherwise one is started on this
+    machine, without dashboard and usage statistics, and ended by `close`, with all that others have
+    opened in it. Use it as a context manager, or call `close`. Several threads may search; a
+    process answers one search after the other.
+
+    Args:
+        paths: the files, in the order of the shards.
+        device: "cpu", or "cuda" for the GPU that Ray gives to each process.
+        num_cpus: that Ray reserves for each process, also less than 1.
+        num_gpus: likewise; None = 1 for "cuda", else 0.
+        mmap: search files in place instead of reading them first; see `Index.load`.
+        timeout: seconds for a search, retries and loading included; also for the start.
+        retries: of what a process was asked when it died.
+
+    Raises:
+        TypeError: an argument is of a wrong kind.
+        ValueError: Ray is not installed, a file cannot be read or is no index, n_bits differ, an id
+            is in two shards, or this machine has too few CPUs or GPUs for a session of its own.
+        ShardError: a shard was not there within `timeout`.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        *,
+        device: str = "cpu",
+        num_cpus: float = 1.0,
+        num_gpus: float | None = None,
+        mmap: bool = True,
+        timeout: float = 60.0,
+        retries: int = 3,
+    ) -> None:
+        files = _files(paths)
+        if device not in ("cpu", "cuda"):
+            raise ValueError(
+                f"device: expected 'cpu' or 'cuda', got {device!r}; choose one of them"
+            )
+        self._timeout = _number("timeout", timeout)
+        self._retries = checks.integer(retries, "retries", least=0, remedy="0 means none")
+        cpus = _share("num_cpus", num_cpus)
+        gpus = _share("num_gpus", float(device == "cuda") if num_gpus is None else num_gpus)
+        self._ray = _ray()
+        self._names = [f"shard {shard} ({path})" for shard, path in enumerate(files)]
+        self._started = _join_session(self._ray, {"CPU": cpus, "GPU": gpus}, len(files))
+        self._session = self._ray.get_runtime_context().get_node_id()
+        remote = self._ray.remote(ShardActor).options(
+            num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=self._retries
+        )
+        threads = max(1, int(cpus))
+        self._actors: list[Any] = []
+        try:
+            for name, path in zip(self._names, files, strict=True):
+                settings = Settings(name, str(path), device, bool(mmap), threads)
+                self._actors.append(remote.remote(settings))
+            facts = self._facts()
+            super().__init__(facts[0].n_bits, [one.n_codes for one in facts])
+            self._fingerprints = [one.fingerprint for one in facts]
+            check_one_width([one.n_bits for one in facts])
+            check_disjoint([one.span for one in facts], self._ids_of)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def ids(self) -> np.ndarray:
+        """`(n_codes,) int64`, shard after shard; they are sent here from every shard."""
+        return np.concatenate([self._ids_of(shard) for shard in range(len(self._names))])
+
+    @property
+    def pids(self) -> list[int]:
+        """The process of each shard, on its own machine."""
+        return [one.pid for one in self._facts()]
+
+    def close(self) -> None:
+        """End the processes, and the session if it was started here. A second call does nothing."""
+        if self._alive():
+            for actor in self._actors:
+                self._ray.kill(actor, no_restart=True)
+            if self._started:
+                self._ray.shutdown()
+        self._actors = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _alive(self) -> bool:
+        ray = self._ray
+        if not ray.is_initialized():
+            return False
+        return bool(ray.get_runtime_context().get_node_id() == self._session)
+
+    def _facts(self) -> list[Facts]:
+        every = range(len(self._names))
+        facts: list[Facts] = self._answers({shard: ("facts",) for shard in every})
+        return facts
+
+    def _ids_of(self, shard: int) -> np.ndarray:
+        ids: np.ndarray = self._answers({shard: ("ids", self._fingerprints[shard])})[0]
+        return ids
+
+    def _ask(self, queries: np.ndarray, calls: Mapping[int, Call]) -> list[tuple[Any, ...]]:
+        shared = self._shared(arrays.to_host(queries))
+        asked: dict[int, tuple[Any, ...]] = {}
+        ids = None
+        for shard, call in calls.items():
+            part = None if call.filter is None else arrays.to_host(call.filter)
+            if part is not None and part.dtype != np.bool_:
+                ids = self._shared(part) if ids is None else ids
+                part = None
+            fingerprint = self._fingerprints[shard]
+            asked[shard] = ("search", fingerprint, shared, ids, call._replace(filter=part))
+        answers = self._answers(asked)
+        # What Ray gives is read-only, and what one shard answers is the result.
+        return (
+            [tuple(map(np.array, answer)) for answer in answers] if len(answers) == 1 else answers
+        )
+
+    def _shared(self, array: np.ndarray) -> Any:
+        """An argument for all shards: put once where they can get it, or with the calls."""
+        return array if array.nbytes <= INLINE_BYTES else self._ray.put(array)
+
+    def _answers(self, asked: Mapping[int, tuple[Any, ...]]) -> list[Any]:
+        """What shards answer to (method, arguments...), in order; all are asked at once."""
+        if not self._actors or not self._alive():
+            raise ValueError(
+                "shards: expected open ones, got closed ones or an ended Ray session; open them "
+                "anew"
+            )
+        deadline = time.monotonic() + self._timeout
+        pending = {
+            shard: getattr(self._actors[shard], method).remote(*arguments)
+            for shard, (method, *arguments) in asked.items()
+        }
+        try:
+            return [self._answer(shard, ref, deadline) for shard, ref in pending.items()]
+        except BaseException:
+            for ref in pending.values():  # what still waits in a queue
+                self._ray.cancel(ref)
+            raise
+
+    def _answer(self, shard: int, ref: Any, deadline: float) -> Any:
+        errors, name = self._ray.exceptions, self._names[shard]
+        try:
+            answer = self._ray.get(ref, timeout=max(0.0, deadline - time.monotonic()))
+        except errors.GetTimeoutError:
+            problem = (
+                f"expected an answer within {self._timeout:g} s, got none; raise timeout, ask for "
+                "fewer queries at once, or see whether Ray has room for the process"
+            )
+        except errors.RayActorError:
+            problem = (
+                f"expected an answer, got a process that died in each of {self._retries + 1} "
+                "tries; see its machine's memory and Ray's logs"
+            )
+        except errors.RayError as error:
+            found = type(getattr(error, "cause", error)).__name__
+            problem = f"expected an answer, got {found}; see Ray's logs"
+        else:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        raise ShardError(f"{name}: {problem}") from None
+
+
+def _ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError(
+            f"ray: expected Ray for RayShards, got none ({error}); install hamming-kd[ray]"
+        ) from None
+    return ray
+
+
+def _join_session(ray: Any, needed: Mapping[str, float], n_shards: int) -> bool:
+    """Start a session on this machine if there is none; whether it was started."""
+    if ray.is_initialized():
+        return False
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(
+        address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR
+    )
+    there = ray.cluster_resources()
+    for kind, each in needed.items():
+        if each * n_shards > there.get(kind, 0.0):
+            ray.shutdown()
+            raise ValueError(
+                f"num_{kind.lower()}s: expected at most {there.get(kind, 0.0):g} for all "
+                f"{n_shards} shards on this machine, got {each:g} each; lower it, or call "
+                "ray.init for a larger cluster first"
+            )
+    return True
+
+
+def _files(paths: Any) -> list[Path]:
+    if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Sequence):
+        raise TypeError(
+            f"paths: expected a list of files, got {type(paths).__name__}; pass one file per shard"
+        )
+    if not paths:
+        raise ValueError("paths: expected at least one file, got none; pass one per shard")
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            raise TypeError(f"paths: expected file names, got {path!r}; pass strings or paths")
+    return [Path(path).absolute() for path in paths]
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number, not negative."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}: expected a number, got {value!r}; give one")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: expected a finite number of at least 0, got {value!r}; give one")
+    return float(value)
+
+
+def _share(name: str, value: Any) -> float:
+    """What Ray reserves: a part of one, or a whole number."""
+    number = _number(name, value)
+    if number > 1 and number != int(number):
+        raise ValueError(
+            f"{name}: expected a whole number beyond 1, got {value!r}; Ray shares only single ones"
+        )
+    return number
