@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays, checks
-from .ids import Ids
+from .index.ids import Ids
 from .layout import NO_INDEX
 
 _BLOCK = 2**20  # values read at a time: 8 MiB as float64

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, checks, index_checks
+from . import arrays, checks
 from .index import Index
+from .index import checks as index_checks
 from .layout import Rescored
 from .packing import pack
 from .reranking import StoredEmbeddings, floats

@@ -16,8 +16,9 @@ import numpy as np
 
 from .. import arrays, checks, io
 from ..index import Index
+from ..index import checks as index_checks
 from ..layout import MAX_BITS, bytes_for
-from .tables import optional, rows_of
+from .tables import index_only, optional, rows_of
 
 FLAT: Final = b"IBxF"
 MAPS: Final = (b"IBMp", b"IBM2")  # they differ in what FAISS builds when it reads them
@@ -37,15 +38,18 @@ def write(index: Index, path: str | os.PathLike[str]) -> None:
         path: the file to make or replace.
 
     Raises:
+        TypeError: `index` is no index, or `path` no path.
+        ValueError: `path` names no file.
         OSError: the file cannot be written; an old one is as it was.
     """
+    file_path, parts = index_checks.file_path(path), _parts(index_only(index))
 
     def fill(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            for part in _parts(index):
+            for part in parts:
                 file.write(part)
 
-    io.write_whole(Path(path), fill)
+    io.write_whole(file_path, fill)
 
 
 def read(path: str | os.PathLike[str], *, n_bits: int | None = None, mmap: bool = False) -> Index:
@@ -60,21 +64,23 @@ def read(path: str | os.PathLike[str], *, n_bits: int | None = None, mmap: bool 
         An index with the file's ids, or 0, 1, 2, ... for a flat file.
 
     Raises:
+        TypeError: `path` is no path, or n_bits no integer.
         ValueError: the file is of another kind, damaged or cut off, its ids are negative or repeat,
             or n_bits does not fit.
         OSError: the file cannot be read.
     """
-    name = os.fspath(path)
-    if Path(path).stat().st_size == 0:
-        raise ValueError(f"{name}: expected a FAISS file, got an empty one; write it again")
-    buffer = np.memmap(path, np.uint8, "r") if mmap else np.fromfile(path, np.uint8)
-    return _index(buffer, str(name), n_bits)
+    file = index_checks.file_path(path)
+    if file.stat().st_size == 0:
+        raise ValueError(f"{file}: expected a FAISS file, got an empty one; write it again")
+    # As a plain array: searches are not slowed down by memmap's bookkeeping.
+    buffer = np.asarray(np.memmap(file, np.uint8, "r")) if mmap else np.fromfile(file, np.uint8)
+    return _index(buffer, str(file), n_bits)
 
 
 def to_faiss(index: Index) -> Any:
     """The `faiss.IndexBinaryFlat`, or `IndexBinaryIDMap` of one, with a copy of the codes."""
     faiss = optional("faiss", "faiss")
-    whole = np.frombuffer(b"".join(_parts(index)), np.uint8)
+    whole = np.frombuffer(b"".join(_parts(index_only(index))), np.uint8)
     return faiss.deserialize_index_binary(whole)
 
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from .. import checks, index_checks, io
+from .. import checks, io
 from ..index import Index
-from ..layout import bytes_for
-from .tables import Rows, index_of, one_query, optional, quoted, rows_of
+from ..index import checks as index_checks
+from ..layout import MAX_BITS, bytes_for
+from .tables import Gathered, Rows, index_only, one_query, optional, quoted, rows_of
 
 N_BITS: Final = b"hamming.n_bits"  # in the schema's metadata
 MAX_WORDS: Final = 512  # DuckDB takes expressions of a depth of 1000
@@ -34,11 +35,13 @@ def write(index: Index, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ImportError: pyarrow is not installed.
-        ValueError: the codes have more words than tables should have columns.
+        TypeError: `index` is no index, or `path` no path.
+        ValueError: the codes have more words than tables should have columns, or `path` names no
+            file.
         OSError: the file cannot be written; an old one is as it was.
     """
     pa, pq = _packages()
-    n_bytes = bytes_for(index.n_bits)
+    file_path, n_bytes = index_checks.file_path(path), bytes_for(index_only(index).n_bits)
     if _n_words(n_bytes) > MAX_WORDS:
         raise ValueError(
             f"index: expected at most {64 * MAX_WORDS} bits, got {index.n_bits}; "
@@ -61,11 +64,14 @@ def write(index: Index, path: str | os.PathLike[str]) -> None:
                 values = [rows.positions, rows.ids, codes, *_words(rows.codes).T]
                 writer.write_batch(pa.record_batch([pa.array(v) for v in values], schema=schema))
 
-    io.write_whole(Path(path), fill)
+    io.write_whole(file_path, fill)
 
 
 def read(path: str | os.PathLike[str], *, n_bits: int | None = None) -> Index:
     """Reads the columns `id`, `code` and, where there is one, `position` of a Parquet file.
+
+    Ids and positions are integers of any width, codes are binary, of fixed size or not: values of
+    other types are not cast.
 
     Args:
         path: the file, of `write` or of another program.
@@ -76,24 +82,26 @@ def read(path: str | os.PathLike[str], *, n_bits: int | None = None) -> Index:
 
     Raises:
         ImportError: pyarrow is not installed.
+        TypeError: `path` is no path, or n_bits no integer.
         ValueError: the file is no such table, n_bits is not known or does not fit, or ids are
             negative or repeat.
         OSError: the file cannot be read.
     """
     pa, pq = _packages()
-    name = os.fspath(path)
-    with Path(path).open("rb") as file:
+    file_path = index_checks.file_path(path)
+    wanted, name = None if n_bits is None else index_checks.bits(n_bits), str(file_path)
+    with file_path.open("rb") as file:
         try:
             table = pq.ParquetFile(file, page_checksum_verification=True)
             noted = (table.schema_arrow.metadata or {}).get(N_BITS)
-            bits = _bits(noted, n_bits, str(name))
-            rows = _rows(pa, table, bytes_for(bits), str(name))
+            bits = _bits(noted, wanted, name)
+            rows = _rows(pa, table, bytes_for(bits), name)
         except (pa.ArrowException, OSError) as error:
             raise ValueError(
                 f"{name}: expected a Parquet file, got a damaged or foreign one "
                 f"({str(error).splitlines()[0]}); write it again"
             ) from None
-    return index_of(rows, bits)
+    return rows.index(bits)
 
 
 def topk_query(table: str | Path, query_code: Any, k: int) -> str:
@@ -133,7 +141,7 @@ def topk_query(table: str | Path, query_code: Any, k: int) -> str:
 def _source(table: Any) -> str:
     if not isinstance(table, os.PathLike):
         return quoted(table)
-    text = glob.escape(str(Path(table)))
+    text = glob.escape(str(index_checks.file_path(table, "table")))
     return "read_parquet('" + text.replace("'", "''") + "')"
 
 
@@ -150,46 +158,68 @@ def _words(codes: np.ndarray) -> np.ndarray:
 
 
 def _bits(noted: bytes | None, n_bits: int | None, name: str) -> int:
-    if noted is None and n_bits is None:
+    """The bits of a code, by what a file notes and what was asked for."""
+    if noted is None:
+        if n_bits is None:
+            raise ValueError(
+                f"n_bits: expected a number where {name} does not note it, got None; give it"
+            )
+        return n_bits
+    digits = noted.isdigit() and len(noted) <= len(str(MAX_BITS))
+    if not digits or not 1 <= int(noted) <= MAX_BITS:
         raise ValueError(
-            f"n_bits: expected a number where {name} does not note it, got None; give it"
+            f"{name}: expected the bits of a code, 1..{MAX_BITS}, in hamming.n_bits of its "
+            f"metadata, got {noted[:20]!r}; write it again"
         )
-    if noted is not None and n_bits is not None and noted != str(n_bits).encode():
+    if n_bits not in (None, int(noted)):
         raise ValueError(
-            f"n_bits: expected {noted.decode()} as {name} notes, got {n_bits}; leave it out"
+            f"n_bits: expected {int(noted)} as {name} notes, got {n_bits}; leave it out"
         )
-    return index_checks.bits(n_bits if noted is None else int(noted))
+    return int(noted)
 
 
-def _rows(pa: Any, table: Any, n_bytes: int, name: str) -> Rows:
+def _rows(pa: Any, table: Any, n_bytes: int, name: str) -> Gathered:
     """All rows of a file, a batch at a time."""
-    found = table.schema_arrow.names
-    wanted = ["position", "id", "code"] if "position" in found else ["id", "code"]
-    if missing := set(wanted) - set(found):
-        raise ValueError(
-            f"{name}: expected columns id and code, got none named {sorted(missing)[0]}; "
-            "rename the columns"
-        )
-    n_rows, start = table.metadata.num_rows, 0
-    positions = np.arange(n_rows, dtype=np.int64)
-    ids, codes = np.empty(n_rows, np.int64), np.empty((n_rows, n_bytes), np.uint8)
-    targets = {"position": positions, "id": ids}
+    wanted, rows, start = _columns(pa, table.schema_arrow, name), Gathered(), 0
     for batch in table.iter_batches(columns=wanted):
-        some = slice(start, start := start + batch.num_rows)
-        for column, values in zip(batch.schema.names, batch.columns, strict=True):
-            if values.null_count:
+        found = {}
+        for column in wanted:  # for "id" pyarrow gives "id.more", too
+            kind = pa.binary(n_bytes) if column == "code" else pa.int64()
+            found[column] = _cast(pa, batch.column(column), kind, column, name)
+            if found[column].null_count:
                 raise ValueError(
                     f"{name}: expected a value in each row, got NULL in column {column}; leave "
                     "such rows out"
                 )
-            if column in targets:
-                targets[column][some] = _cast(pa, values, pa.int64(), column, name).to_numpy()
-            else:
-                flat = _cast(pa, values, pa.binary(n_bytes), column, name)
-                first = flat.offset * n_bytes
-                data = np.frombuffer(flat.buffers()[1], np.uint8)
-                codes[some] = data[first : first + codes[some].size].reshape(-1, n_bytes)
-    return Rows(positions, ids, codes)
+        codes, size = found["code"], batch.num_rows
+        data = np.frombuffer(codes.buffers()[1], np.uint8)[codes.offset * n_bytes :]
+        positions = np.arange(start, start := start + size, dtype=np.int64)
+        if "position" in found:
+            positions = found["position"].to_numpy()
+        rows.add(Rows(positions, found["id"].to_numpy(), data[: size * n_bytes]))
+    return rows
+
+
+def _columns(pa: Any, schema: Any, name: str) -> list[str]:
+    """The columns to read: one of each name, and of a type whose values are taken as they are."""
+    columns = ["id", "code", *(["position"] if "position" in schema.names else [])]
+    for column in columns:
+        count = schema.names.count(column)
+        if count != 1:
+            raise ValueError(
+                f"{name}: expected one column {column}, got {count or 'none'} of that name; "
+                "rename the columns"
+            )
+        kind = schema.field(column).type
+        plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+        # Casts would take text, dates and whole floats as well.
+        is_binary = str(plain).removeprefix("large_").startswith(("binary", "fixed_size_binary"))
+        if not (is_binary if column == "code" else pa.types.is_integer(plain)):
+            raise ValueError(
+                f"{name}: expected {'binary' if column == 'code' else 'integers'} in column "
+                f"{column}, got {kind}; cast the column where that is meant"
+            )
+    return columns
 
 
 def _cast(pa: Any, values: Any, kind: Any, column: str, name: str) -> Any:
@@ -200,7 +230,7 @@ def _cast(pa: Any, values: Any, kind: Any, column: str, name: str) -> Any:
     except pa.ArrowException as error:
         raise ValueError(
             f"{name}: expected {kind} in column {column}, got {values.type} "
-            f"({str(error).splitlines()[0]}); cast the column"
+            f"({str(error).splitlines()[0]}); correct them"
         ) from None
 
 

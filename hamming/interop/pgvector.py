@@ -13,10 +13,11 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from .. import checks, index_checks
+from .. import checks
 from ..index import Index
+from ..index import checks as index_checks
 from ..layout import bytes_for
-from .tables import CHUNK_BYTES, Rows, index_of, one_query, quoted, rows_of
+from .tables import CHUNK_BYTES, Gathered, Rows, index_only, one_query, quoted, rows_of
 
 Bytes = bytes | bytearray | memoryview
 
@@ -118,8 +119,16 @@ def to_copy(index: Index) -> Iterator[bytes]:
     They are a file too, for `\copy codes FROM 'codes.bin' (FORMAT binary)` of psql.
 
     Args:
-        index: what to write; its removed codes are left out. A code has at most 2**24 - 8 bits.
+        index: what to write, as it is at the call; its removed codes are left out. A code has at
+            most 2**24 - 8 bits.
+
+    Raises:
+        TypeError: `index` is no index.
     """
+    return _copied(index_only(index).snapshot())
+
+
+def _copied(index: Index) -> Iterator[bytes]:
     yield HEADER.pack(SIGNATURE, 0, 0)
     for rows in rows_of(index):
         filled = np.empty(len(rows.ids), _record(index.n_bits))
@@ -141,10 +150,11 @@ def from_copy(chunks: Iterable[Bytes], n_bits: int | None = None) -> Index:
         An index with the rows in the order of their positions.
 
     Raises:
-        TypeError: `chunks` are no bytes.
+        TypeError: `chunks` are no bytes, or n_bits no integer.
         ValueError: the stream is cut off or of other columns, codes have other lengths, or ids are
             negative or repeat.
     """
+    wanted = None if n_bits is None else index_checks.bits(n_bits)
     stream: BinaryIO = streams.BufferedReader(_Chunks(chunks), CHUNK_BYTES)
     signature, flags, more = HEADER.unpack(stream.read(HEADER.size).ljust(HEADER.size, b"\0"))
     if signature != SIGNATURE or flags != 0 or more < 0:
@@ -152,22 +162,24 @@ def from_copy(chunks: Iterable[Bytes], n_bits: int | None = None) -> Index:
     stream.read(more)
     first = stream.read(PREFIX)
     if first[: len(END)] == END:
-        if n_bits is None:
+        if wanted is None:
             raise ValueError(
                 "n_bits: expected a number for a table without rows, got None; give it"
             )
-        return Index(n_bits)
+        return Index(wanted)
     if len(first) < PREFIX:
         raise _no_rows("the end of a row too early", "the stream is cut off: copy again")
     found = int.from_bytes(first[-4:], "big")
     _check_rows(np.frombuffer(first + b"\0", _record(1)), found, 0)
-    if n_bits not in (None, found):
+    if wanted not in (None, found):
         raise ValueError(
-            f"n_bits: expected {found} as in the table, got {n_bits}; leave it out or correct it"
+            f"n_bits: expected {found} as in the table, got {wanted}; leave it out or correct it"
         )
     index_checks.bits(found)
-    parts = list(_filled(stream, first, found))
-    return index_of(Rows(*map(np.concatenate, zip(*parts, strict=True))), found)
+    rows = Gathered()
+    for some in _filled(stream, first, found):
+        rows.add(some)
+    return rows.index(found)
 
 
 def _filled(stream: BinaryIO, start: bytes, n_bits: int) -> Iterator[Rows]:
@@ -225,9 +237,14 @@ class _Chunks(streams.RawIOBase):
     """Chunks of bytes as a file to read from."""
 
     def __init__(self, chunks: Iterable[Any]) -> None:
-        if isinstance(chunks, (bytes, bytearray, memoryview, str)):
+        if isinstance(chunks, str) or _bytes_of(chunks) is not None:
             raise TypeError(
                 f"chunks: expected pieces of bytes, got {type(chunks).__name__}; put it in a list"
+            )
+        if not isinstance(chunks, Iterable):
+            raise TypeError(
+                f"chunks: expected pieces of bytes, got {type(chunks).__name__}; give what a "
+                "driver's COPY gives"
             )
         self._chunks = iter(chunks)
         self._left = memoryview(b"")
@@ -238,18 +255,28 @@ class _Chunks(streams.RawIOBase):
 
     def readinto(self, target: Any) -> int:
         """The next bytes, as many as there are at once; 0 at the end."""
-        while not self._left:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            if isinstance(chunk, str):
+        for chunk in () if self._left else self._chunks:
+            found = _bytes_of(chunk)
+            if found is None:
                 raise TypeError(
-                    "chunks: expected pieces of bytes, got a str; copy with FORMAT binary"
+                    f"chunks: expected pieces of bytes, got {type(chunk).__name__}; copy with "
+                    "FORMAT binary"
                 )
-            self._left = memoryview(chunk)
-        n = min(len(target), len(self._left))
+            if found:
+                self._left = found
+                break
+        n = min(len(target), len(self._left))  # 0 where no chunk is left
         target[:n], self._left = self._left[:n], self._left[n:]
         return n
+
+
+def _bytes_of(chunk: Any) -> memoryview | None:
+    """The bytes that an object holds in memory, or None if it does not, or holds other items."""
+    try:
+        view = memoryview(chunk)
+    except TypeError:
+        return None
+    return view if view.format == "B" and view.ndim == 1 else None
 
 
 def _name(table: Any) -> str:

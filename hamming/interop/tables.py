@@ -25,12 +25,22 @@ class Rows(NamedTuple):
     Attributes:
         positions: `(n,) int64`, ascending.
         ids: `(n,) int64`.
-        codes: `(n, n_bytes) uint8`.
+        codes: `(n, n_bytes) uint8`, or their bytes.
     """
 
     positions: np.ndarray
     ids: np.ndarray
     codes: np.ndarray
+
+
+def index_only(index: Any) -> Index:
+    """`index` if it is one."""
+    if not isinstance(index, Index):
+        raise TypeError(
+            f"index: expected a hamming.Index, got {type(index).__name__}; "
+            "wrap codes with hamming.Index.from_codes"
+        )
+    return index
 
 
 def rows_of(index: Index, step: int | None = None) -> Iterator[Rows]:
@@ -46,13 +56,37 @@ def rows_of(index: Index, step: int | None = None) -> Iterator[Rows]:
         yield Rows(positions, arrays.to_host(ids), arrays.to_host(codes))
 
 
-def index_of(rows: Rows, n_bits: int) -> Index:
-    """The index with these rows, in the order of their positions."""
-    positions, ids, codes = rows
-    if len(positions) > 1 and not (positions[1:] > positions[:-1]).all():
-        order = np.argsort(positions)
-        ids, codes = ids[order], codes[order]
-    return Index.from_codes(codes, n_bits=n_bits, ids=ids)
+class Gathered:
+    """Rows of a table as they come, for an index of all of them; each is held once."""
+
+    def __init__(self) -> None:
+        # Of bytes, which grow where they lie: parts and their concatenation would hold rows twice.
+        self._positions, self._ids, self._codes = bytearray(), bytearray(), bytearray()
+
+    def add(self, rows: Rows) -> None:
+        """Takes a copy of rows in any order; arrays are contiguous."""
+        for column, values in zip((self._positions, self._ids, self._codes), rows, strict=True):
+            column.extend(values.data)
+
+    def index(self, n_bits: int) -> Index:
+        """The index with these rows, in the order of their positions; there are no rows then."""
+        order = self._order()
+        self._positions = bytearray()  # gives its memory back before more is taken
+        ids = np.frombuffer(self._ids, np.int64)
+        codes = np.frombuffer(self._codes, np.uint8).reshape(-1, bytes_for(n_bits))
+        self._ids, self._codes = bytearray(), bytearray()
+        if order is not None:
+            ids = ids[order]
+            codes = codes[order]
+            del order
+        return Index.from_codes(codes, n_bits=n_bits, ids=ids)
+
+    def _order(self) -> np.ndarray | None:
+        """The rows by position, or None if they lie in that order."""
+        positions = np.frombuffer(self._positions, np.int64)
+        if bool((positions[1:] > positions[:-1]).all()):
+            return None
+        return positions.argsort(kind="stable")
 
 
 def one_query(query_code: Any) -> np.ndarray:
@@ -76,15 +110,18 @@ def quoted(table: Any) -> str:
 
     Raises:
         TypeError: it is no string.
-        ValueError: it is empty or holds a zero byte.
+        ValueError: it is empty, or holds what no name has: a zero byte or half a character.
     """
     if not isinstance(table, str):
         raise TypeError(
             f"table: expected a name as a string, got {type(table).__name__}; pass str(name)"
         )
-    if not table or "\0" in table:
+    if not table:
+        raise ValueError(f"table: expected a name, got {table!r}; name the table")
+    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in table):
         raise ValueError(
-            f"table: expected a name without zero bytes, got {table!r}; name the table"
+            f"table: expected a name of whole characters without zero bytes, got {table!r}; "
+            "correct it"
         )
     return '"' + table.replace('"', '""') + '"'
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .. import arrays, checks, index_checks
+from .. import arrays, checks
+from ..index import checks as index_checks
 from ..layout import RadiusResult, TopK, bytes_for
 from ..merging import radius_in_order, topk_in_order
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 import hamming
-from hamming import index_state, segments
+from hamming.index import segments, state
 from tests.cuda.fake_cupy import FakeArray
 from tests.cuda.test_arrays_on_a_gpu import DB, QUERIES, gpu, there  # noqa: F401
 from tests.hamming.index_model import IndexMachine
@@ -28,7 +28,7 @@ class DeviceMachine(IndexMachine):
 
 @pytest.mark.parametrize("gather", [0, 3])
 def test_every_sequence(gather: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_state, "MIN_BYTES", 4)
+    monkeypatch.setattr(state, "MIN_BYTES", 4)
     monkeypatch.setattr(segments, "GATHER", gather)
     settings = hypothesis.settings(max_examples=12, stateful_step_count=20)
     run_state_machine_as_test(DeviceMachine, settings=settings)

@@ -5,6 +5,8 @@ import re
 import socket
 import subprocess
 import sys
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,22 @@ def test_random_weights_are_the_same_every_time_and_leave_the_generator() -> Non
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
+
+
+def test_one_whole_picture_is_held_at_a_time() -> None:
+    given: list[weakref.ref[Image.Image]] = []
+    most = []
+
+    def pictures() -> Iterator[Image.Image]:
+        for _ in range(20):
+            image = picture("red")
+            given.append(weakref.ref(image))
+            most.append(sum(each() is not None for each in given))
+            yield image
+            del image
+
+    load_encoder(TINY).encode_images(pictures())
+    assert max(most) <= 2
 
 
 def test_features_have_the_contract_s_form() -> None:

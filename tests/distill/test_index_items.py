@@ -1,5 +1,6 @@
 """The index command on manifests, lists of words, and pictures that cannot be read."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -38,6 +39,73 @@ def test_pictures_that_cannot_be_read(
     main(run, "--images", photos, "--out", out, "--bad-images", "skip")
     assert "added 1, changed 0, removed 1, unchanged 8, skipped 1" in capsys.readouterr().out
     assert read_index(out).skipped == {str(photos / "even/0.png"): stamp_of(photos / "even/0.png")}
+
+
+@pytest.mark.parametrize("place", [1, 41, 65])
+def test_what_comes_before_a_refused_picture_is_indexed(
+    place: int, run: Path, shapes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, photos = tmp_path / "index", tmp_path / "photos"
+    photos.mkdir()
+    for i in range(1, 67):
+        shutil.copy(shapes.parent / f"{i % 48}.png", photos / f"{i:02}.png")
+    (photos / f"{place:02}.png").write_bytes(b"no picture")
+    for _ in range(2):
+        message = fails(capsys, run, "--images", photos, "--out", out)
+        assert message.startswith(f"{photos / f'{place:02}.png'}: expected a complete image, got ")
+        rows = rows_of(read_index(out))
+        assert [name for name, _, _ in rows] == [f"{i:02}.png" for i in range(1, place)]
+        wanted = expected(run, [f"{i % 48}.png" for i in range(1, place)])
+        assert [code for _, _, code in rows] == wanted
+    shutil.copy(shapes.parent / "0.png", photos / f"{place:02}.png")
+    main(run, "--images", photos, "--out", out)
+    assert f"added {67 - place}, changed 0, removed 0, unchanged {place - 1}" in (
+        capsys.readouterr().out
+    )
+
+
+def test_linked_folders_are_named(
+    run: Path, photos: Path, shapes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, loop, away = photos.parent / "index", photos / "odd/loop", photos / "away"
+    loop.symlink_to(photos / "odd")
+    (photos / ".hidden").symlink_to(photos)
+    away.symlink_to(photos.parent / "away")
+    away.resolve().mkdir()
+    shutil.copy(shapes.parent / "20.png", away)
+    (photos / "21.png").symlink_to(shapes.parent / "21.png")
+    main(run, "--images", photos, "--out", out)
+    printed = capsys.readouterr()
+    assert "added 11, changed 0" in printed.out
+    assert printed.err == f"linked, not followed: {away}, {loop}; give them themselves\n"
+    loop.unlink()
+    main(run, "--images", photos, away, "--out", out)
+    printed = capsys.readouterr()
+    assert "added 1, changed 0, removed 0, unchanged 11" in printed.out
+    assert printed.err == ""
+    (photos.parent / "links/a").mkdir(parents=True)
+    (photos.parent / "links/b").symlink_to(away)
+    assert fails(capsys, run, "--images", photos.parent / "links", "--out", out) == (
+        f"images: expected image files in {photos.parent / 'links'}, got none but linked folders; "
+        f"give {photos.parent / 'links/b'} itself"
+    )
+
+
+def test_folders_that_cannot_be_read_are_named(
+    run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scandir = os.scandir
+
+    def refused(folder: object) -> object:
+        if str(folder) == str(photos / "odd"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    main(run, "--images", photos, "--out", photos.parent / "index")
+    printed = capsys.readouterr()
+    assert "added 5, changed 0" in printed.out
+    assert printed.err == f"folders that cannot be read: {photos / 'odd'}\n"
 
 
 def test_names_that_are_no_unicode(run: Path, photos: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from distill import index, search
+from distill import index, index_retriever, search
 from distill.checkpoint import load_run
-from distill.index_folder import read_index
+from distill.index_folder import IndexFolder, read_index
 from distill.index_format import IndexItem
 from distill.index_retriever import IndexHit, IndexRetriever
 from distill.index_writer import Changes, writing
+from distill.item_files import Stamp
 from distill.retriever import Retriever
 from distill.types import DistillError
 
@@ -91,6 +94,91 @@ def test_a_search_goes_over_to_what_was_committed(path: Path, run: Path, shapes:
     wanted = [hit for hit in before if hit.id != before[1].id]
     n_nearer = sum(hit.distance <= new_hit.distance for hit in wanted)
     assert after == [*wanted[:n_nearer], new_hit, *wanted[n_nearer:]]  # equal: the earlier first
+
+
+def test_searches_beside_a_refresh_see_one_state(path: Path) -> None:
+    opened = IndexRetriever.open(path)
+    opened.search_text("red")  # loads the encoder
+    failures: list[BaseException] = []
+    n_searches, done = [0, 0], threading.Event()
+
+    def searching(thread: int) -> None:
+        try:
+            while not done.is_set():
+                hits = opened.search_text("red", 48)
+                # All items of one commit bear its name.
+                assert len(hits) == 48
+                assert len({hit.path for hit in hits if hit.id >= 48}) <= 1
+                n_searches[thread] += 1
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=searching, args=(thread,)) for thread in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        replace_all_items(opened, path, times=30)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+    assert not failures
+    assert min(n_searches) > 0
+
+
+def replace_all_items(opened: IndexRetriever, path: Path, times: int) -> None:
+    with writing(path, read_index(path).manifest.about) as writer:
+        writer.source("photos")
+        for commit in range(times):
+            old = opened.index.ids
+            new = [IndexItem(-1, f"/{commit}.png", "", Stamp(commit, i), 0) for i in range(48)]
+            writer.commit(Changes(new, np.array(opened.index.codes), old.tolist(), {}))
+            assert opened.refresh()
+
+
+def test_a_slower_refresh_does_not_go_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = IndexRetriever.open(path)
+    read, reached, go_on = index_retriever.read_index, threading.Event(), threading.Event()
+
+    def slowly(where: Path) -> IndexFolder:
+        folder = read(where)
+        if threading.current_thread() is first:
+            reached.set()
+            assert go_on.wait(60)
+        return folder
+
+    def remove(item_id: int) -> None:
+        with writing(path, read(path).manifest.about) as writer:
+            writer.commit(Changes([], np.empty((0, 2), np.uint8), [item_id], {}))
+
+    monkeypatch.setattr(index_retriever, "read_index", slowly)
+    first, second = (threading.Thread(target=opened.refresh) for _ in range(2))
+    remove(0)
+    first.start()
+    assert reached.wait(60)
+    remove(1)
+    second.start()
+    second.join(0.2)
+    go_on.set()
+    first.join()
+    second.join()
+    assert opened.n_items == 46
+
+
+def test_fewer_items_than_hits_by_default(
+    path: Path, capsys: pytest.CaptureFixture[str], shapes: Path
+) -> None:
+    with writing(path, read_index(path).manifest.about) as writer:
+        writer.commit(Changes([], np.empty((0, 2), np.uint8), range(3, 48), {}))
+    run_search(path, "--text", "red")
+    assert len(re.findall(r"\d\.png", capsys.readouterr().out)) == 3
+    opened = IndexRetriever.open(path)
+    assert len(opened.search_image(shapes.parent / "0.png")) == 3
+    with pytest.raises(DistillError, match=r"^k: expected 1\.\.3 items, got 10; change it"):
+        opened.search_text("red", 10)
 
 
 def test_words_are_searched_where_indexed(run: Path, shapes: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The search command: prints hits, writes a page, and answers misuse in one sentence."""
 
+import errno
+import os
 import re
 
 import pytest
 
-from distill import search
+from distill import queries, search
 
 
 def fails(capsys, *arguments):
@@ -76,9 +78,45 @@ def test_misuse(run, tmp_path, capsys):
     assert "error: image: expected a pic" in fails(capsys, run, "--image", tmp_path / "none.png")
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert "cut.png: expected a complete" in fails(capsys, run, "--image", tmp_path / "cut.png")
-    (tmp_path / "file").touch()
-    assert "file" in fails(capsys, run, "--text", "a", "--out", tmp_path / "file" / "page.html")
     assert not (run / "searches").exists()
+
+
+def test_a_page_that_cannot_be_written(run, tmp_path, capsys):
+    """The hits are shown all the same; a failure only where the page was asked for."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as caught:
+        search.main([str(run), "--text", "a", "-k", "4", "--out", str(tmp_path / "file/page.html")])
+    assert caught.value.code == 2
+    printed = capsys.readouterr()
+    assert len(re.findall(r"\d+\.png", printed.out)) == 4
+    assert re.fullmatch(r"error: .*file.*\n", printed.err)
+    (run / "searches").touch()
+    search.main([str(run), "--text", "a", "-k", "4"])
+    printed = capsys.readouterr()
+    assert len(re.findall(r"\d+\.png", printed.out)) == 4
+    page = re.escape(str(run / "searches" / "a-images-")) + r"\w{8}\.html"
+    assert re.fullmatch(rf"no page: {page}: [^\n;]+; give --out\n", printed.err)
+
+
+def test_a_page_in_a_folder_without_permission(run, monkeypatch, capsys):
+    def refused(out, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+
+    monkeypatch.setattr(search, "write_search_page", refused)
+    search.main([str(run), "--text", "a"])
+    printed = capsys.readouterr()
+    assert len(re.findall(r"\d+\.png", printed.out)) == 10
+    assert printed.err.endswith(".html: Permission denied; give --out\n")
+    with pytest.raises(SystemExit) as caught:
+        search.main([str(run), "--text", "a", "--out", "page.html"])
+    assert caught.value.code == 1
+
+
+def test_fewer_items_than_hits_by_default(run, monkeypatch, capsys):
+    monkeypatch.setattr(queries, "HITS", 100)
+    search.main([str(run), "--text", "a"])
+    assert len(re.findall(r"\d+\.png", capsys.readouterr().out)) == 48
+    assert "error: k: expected 1..48" in fails(capsys, run, "--text", "a", "-k", 100)
 
 
 def test_help_names_every_option(capsys):

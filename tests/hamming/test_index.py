@@ -11,8 +11,8 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 import hamming
-from hamming import index_state, segments
-from hamming.tail import Tail
+from hamming.index import segments, state
+from hamming.index.tail import Tail
 from tests.hamming.index_model import IndexMachine
 
 # As they are, an index of some dozens of codes is one segment, and every id filter a copied row.
@@ -22,8 +22,8 @@ SMALL = {"few segments": (1 << 20, 32, 16), "many": (1, 4, 2), "masks": (40, 3, 
 @pytest.mark.parametrize("sizes", SMALL)
 def test_every_sequence(backend: str, sizes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     room, most, gather = SMALL[sizes]
-    monkeypatch.setattr(index_state, "MIN_BYTES", room)
-    monkeypatch.setattr(index_state, "MAX_SEGMENTS", most)
+    monkeypatch.setattr(state, "MIN_BYTES", room)
+    monkeypatch.setattr(state, "MAX_SEGMENTS", most)
     monkeypatch.setattr(segments, "GATHER", gather)
     settings = hypothesis.settings(max_examples=25, stateful_step_count=40)
     run_state_machine_as_test(IndexMachine, settings=settings)
@@ -59,7 +59,7 @@ def test_growth_copies_nothing_that_is_stored() -> None:
 
 
 def test_a_thousand_single_adds_make_few_segments(monkeypatch) -> None:
-    monkeypatch.setattr(index_state, "MIN_BYTES", 8)
+    monkeypatch.setattr(state, "MIN_BYTES", 8)
     index = hamming.Index(8)
     for _ in range(1000):
         index.add(DB[:1, :1])
@@ -143,8 +143,8 @@ def test_readers_see_whole_adds_and_removals(sizes: tuple[int, int], monkeypatch
 
     A search of a radius of 0 finds 0 or 7 of a block, whatever happens meanwhile.
     """
-    monkeypatch.setattr(index_state, "MIN_BYTES", sizes[0])
-    monkeypatch.setattr(index_state, "MAX_SEGMENTS", sizes[1])
+    monkeypatch.setattr(state, "MIN_BYTES", sizes[0])
+    monkeypatch.setattr(state, "MAX_SEGMENTS", sizes[1])
     index, done = hamming.Index(16), threading.Event()
     blocks = np.arange(120, dtype=np.uint16)
     codes = blocks.astype(">u2").view(np.uint8).reshape(-1, 2)

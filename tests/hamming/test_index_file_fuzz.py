@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hamming import index_file
+from hamming.index import file as index_file
 from hamming.io import Tensors
 from tests.hamming import fuzz_index_file
 

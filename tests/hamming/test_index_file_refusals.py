@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hamming
-from hamming import index_file
+from hamming.index import file as index_file
 from tests.hamming.index_files import (
     CONTENTS,
     FIXTURES,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import hamming
 from tests.hamming import oracle
 
 N_QUERIES, K = 100, 30
+ODD_PATHS = ("", ".", "/", "a\0b", None, 5, b"x")
 WIDTHS = pytest.mark.parametrize("n_bits", [1, 13, 64, 100, 256])
 
 
@@ -46,6 +48,20 @@ def example(n_bits: int, *, n_codes: int = 700, seed: int = 0) -> Example:
 
 def random_codes(rng: np.random.Generator, n_codes: int, n_bits: int) -> np.ndarray:
     return np.packbits(rng.integers(0, 2, (n_codes, n_bits), dtype=np.uint8), axis=1)
+
+
+def assert_takes_an_index(write: Callable[[Any], object]) -> None:
+    for other in (np.zeros((2, 8), np.uint8), "codes", None, hamming.Index):
+        kind = type(other).__name__
+        message = rf"^index: expected a hamming.Index, got {kind}; wrap codes with hamming.Index"
+        with pytest.raises(TypeError, match=message):
+            write(other)
+
+
+def assert_takes_a_path(use: Callable[[Any], object]) -> None:
+    for path in ODD_PATHS:
+        with pytest.raises((TypeError, ValueError), match=r"^path: expected .*, got .*; "):
+            use(path)
 
 
 def assert_holds(index: hamming.Index, ids: np.ndarray, codes: np.ndarray, n_bits: int) -> None:

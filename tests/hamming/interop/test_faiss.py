@@ -9,7 +9,15 @@ import pytest
 
 import hamming
 from hamming.interop import faiss as files
-from tests.hamming.interop.examples import WIDTHS, K, assert_holds, example, random_codes
+from tests.hamming.interop.examples import (
+    WIDTHS,
+    K,
+    assert_holds,
+    assert_takes_a_path,
+    assert_takes_an_index,
+    example,
+    random_codes,
+)
 
 faiss: Any = pytest.importorskip("faiss")
 
@@ -75,9 +83,10 @@ def test_their_files_are_read(tmp_path: Path, n_bits: int, kind: str, mmap: bool
 
 
 def test_a_mapped_file_is_not_copied(tmp_path: Path) -> None:
-    index, _ = plain()
-    files.write(index, tmp_path / "codes.faiss")
-    base: Any = files.read(tmp_path / "codes.faiss", mmap=True).codes
+    files.write(example(64, n_codes=5).index, tmp_path / "codes.faiss")
+    index = files.read(tmp_path / "codes.faiss", mmap=True)
+    assert type(index.codes) is type(index.ids) is np.ndarray  # as of any index
+    base: Any = index.codes
     while base.base is not None and not isinstance(base, np.memmap):
         base = base.base
     assert isinstance(base, np.memmap)
@@ -163,6 +172,17 @@ def test_foreign_files(tmp_path: Path) -> None:
         files.read(path)
     with pytest.raises(FileNotFoundError, match="missing"):
         files.read(tmp_path / "missing")
+
+
+def test_arguments(tmp_path: Path) -> None:
+    assert_takes_an_index(lambda index: files.write(index, tmp_path / "codes"))
+    assert_takes_an_index(files.to_faiss)
+    assert_takes_a_path(lambda path: files.write(plain()[0], path))
+    for mmap in (False, True):
+        assert_takes_a_path(lambda path, mmap=mmap: files.read(path, mmap=mmap))
+    with pytest.raises(TypeError, match=r"^path: expected a string or pathlib.Path, got Index; "):
+        files.write(tmp_path / "codes", plain()[0])  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ids_that_an_index_cannot_have(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,16 @@ import pytest
 
 import hamming
 from hamming.interop import parquet
-from tests.hamming.interop.examples import WIDTHS, Example, K, assert_holds, example, random_codes
+from tests.hamming.interop.examples import (
+    WIDTHS,
+    Example,
+    K,
+    assert_holds,
+    assert_takes_a_path,
+    assert_takes_an_index,
+    example,
+    random_codes,
+)
 
 pa: Any = pytest.importorskip("pyarrow")
 pq: Any = pytest.importorskip("pyarrow.parquet")
@@ -99,8 +109,12 @@ def test_what_duckdb_writes_is_read(tmp_path: Path, db: Any) -> None:
 
 def test_without_positions_rows_keep_their_order(tmp_path: Path) -> None:
     case = example(64)
-    codes = pa.array([bytes(code) for code in case.codes])
-    pq.write_table(pa.table({"code": codes, "id": case.ids}), tmp_path / "few.parquet")
+    columns = {
+        "id.more": case.ids.astype(str),
+        "code": pa.array([bytes(code) for code in case.codes]),
+        "id": case.ids,
+    }
+    write_columns(tmp_path / "few.parquet", **columns)
     assert_holds(parquet.read(tmp_path / "few.parquet", n_bits=64), case.ids, case.codes, 64)
 
 
@@ -146,10 +160,25 @@ def test_arguments_of_a_query() -> None:
         parquet.topk_query("codes", np.stack([code, code]), 1)
     with pytest.raises(TypeError, match=r"^query_code: expected packed uint8 .*got dtype int8"):
         parquet.topk_query("codes", code.view(np.int8), 1)
-    with pytest.raises(ValueError, match=r"^table: expected a name .* got ''; "):
+    with pytest.raises(ValueError, match=r"^table: expected a name, got ''; name the table"):
         parquet.topk_query("", code, 1)
+    for path in (Path(), Path("/"), Path("a\0b")):
+        with pytest.raises(ValueError, match=r"^table: expected the path of a file, got .*; "):
+            parquet.topk_query(path, code, 1)
     with pytest.raises(TypeError, match=r"^table: expected a name as a string, got int; "):
         parquet.topk_query(3, code, 1)  # type: ignore[arg-type]
+
+
+def test_arguments_of_files(tmp_path: Path) -> None:
+    index = example(64).index
+    assert_takes_an_index(lambda other: parquet.write(other, tmp_path / "codes"))
+    assert_takes_a_path(lambda path: parquet.write(index, path))
+    assert_takes_a_path(parquet.read)
+    assert list(tmp_path.iterdir()) == []
+    parquet.write(index, tmp_path / "codes")
+    for n_bits in ("64", 64.0, True):
+        with pytest.raises(TypeError, match=r"^n_bits: expected an integer, got "):
+            parquet.read(tmp_path / "codes", n_bits=n_bits)  # type: ignore[arg-type]
 
 
 def write_columns(path: Path, **columns: Any) -> Path:
@@ -160,18 +189,85 @@ def write_columns(path: Path, **columns: Any) -> Path:
 def test_foreign_tables(tmp_path: Path) -> None:
     path, code = tmp_path / "foreign.parquet", pa.array([b"12345678", b"abcdefgh"])
     for columns, message in (
-        ({"id": [1, 2]}, "expected columns id and code, got none named code; "),
-        ({"code": code}, "expected columns id and code, got none named id; "),
+        ({"id": [1, 2]}, "expected one column code, got none of that name; rename the columns"),
+        ({"code": code}, "expected one column id, got none of that name; rename the columns"),
         ({"id": [1, None], "code": code}, "expected a value in each row, got NULL in .* id; "),
-        ({"id": ["x", "y"], "code": code}, "expected int64 in column id, got string .*; cast"),
-        ({"id": [1.5, 2], "code": code}, "expected int64 in column id, got double .*; cast"),
-        ({"id": [1, 2], "code": [1, 2]}, "in column code, got int64 .*; cast"),
-        ({"id": [1, 2], "code": [b"12345678", b"1"]}, "in column code, got binary .*; cast"),
+        ({"id": pa.array([1, 2**63], pa.uint64()), "code": code}, "in column id, got uint64 .*; "),
+        ({"id": [1, 2], "code": [b"12345678", b"1"]}, "in column code, got binary .*; correct"),
     ):
         with pytest.raises(ValueError, match=rf"foreign.parquet: .*{message}"):
             parquet.read(write_columns(path, **columns), n_bits=64)
     with pytest.raises(ValueError, match=r"^ids: expected each once, got 4 a second time"):
         parquet.read(write_columns(path, id=[4, 4], code=code), n_bits=64)
+
+
+INTEGERS = pa.array([7, 3])
+CODES = pa.array([b"12345678", b"abcdefgh"])
+TEXT = pa.array(["7", "3"])
+
+
+@pytest.mark.parametrize("column", ["id", "position"])
+@pytest.mark.parametrize(
+    "values",
+    [TEXT, TEXT.dictionary_encode(), pa.array([7.0, 3.0]), pa.array([True, False])]
+    + [INTEGERS.cast(kind) for kind in (pa.timestamp("us"), pa.decimal128(20), pa.time64("us"))]
+    + [pa.nulls(2), CODES, pa.array([[7], [3]])],
+    ids=lambda values: str(values.type),
+)
+def test_numbers_of_other_types_are_not_cast(tmp_path: Path, column: str, values: Any) -> None:
+    columns = {"position": INTEGERS, "id": INTEGERS, "code": CODES} | {column: values}
+    path = write_columns(tmp_path / "foreign.parquet", **columns)
+    kind = re.escape(str(pq.read_schema(path).field(column).type))
+    message = rf"foreign.parquet: expected integers in column {column}, got {kind}; cast"
+    with pytest.raises(ValueError, match=message):
+        parquet.read(path, n_bits=64)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        CODES.cast(pa.string()),
+        CODES.cast(pa.large_string()),
+        INTEGERS,
+        pa.array([list(b"12345678")] * 2),
+        CODES.cast(pa.string()).dictionary_encode(),
+        pa.nulls(2),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_codes_of_other_types_are_not_cast(tmp_path: Path, values: Any) -> None:
+    path = write_columns(tmp_path / "foreign.parquet", id=INTEGERS, code=values)
+    kind = re.escape(str(pq.read_schema(path).field("code").type))
+    message = rf"foreign.parquet: expected binary in column code, got {kind}; cast"
+    with pytest.raises(ValueError, match=message):
+        parquet.read(path, n_bits=64)
+
+
+@pytest.mark.parametrize("number", [pa.int8(), pa.uint32(), pa.uint64(), None], ids=str)
+@pytest.mark.parametrize("binary", [pa.large_binary(), pa.binary(8), None], ids=str)
+def test_types_that_are_taken(tmp_path: Path, number: Any, binary: Any) -> None:
+    ids = INTEGERS.cast(number) if number else INTEGERS.dictionary_encode()
+    codes = CODES.cast(binary) if binary else CODES.dictionary_encode()
+    path = write_columns(tmp_path / "types.parquet", position=ids, id=ids, code=codes)
+    expected = np.frombuffer(b"abcdefgh12345678", np.uint8).reshape(2, 8)
+    assert_holds(parquet.read(path, n_bits=64), np.array([3, 7]), expected, 64)
+
+
+def test_two_columns_of_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    pq.write_table(pa.table([INTEGERS, INTEGERS, CODES], ["id", "id", "code"]), path)
+    with pytest.raises(ValueError, match=r"twice.parquet: expected one column id, got 2 of that"):
+        parquet.read(path, n_bits=64)
+
+
+@pytest.mark.parametrize("noted", ["abc", "", "0", "-64", "64.0", "9" * 5000, "16777209", "\xb2"])
+def test_bits_that_are_noted_wrongly(tmp_path: Path, noted: str) -> None:
+    table = pa.table({"id": INTEGERS, "code": CODES}, metadata={"hamming.n_bits": noted})
+    pq.write_table(table, tmp_path / "noted.parquet")
+    message = r"noted.parquet: expected the bits of a code, 1..16777208, in .*, got b'.{0,50}; "
+    for n_bits in (None, 64):
+        with pytest.raises(ValueError, match=message):
+            parquet.read(tmp_path / "noted.parquet", n_bits=n_bits)
 
 
 def test_damaged_files(tmp_path: Path) -> None:

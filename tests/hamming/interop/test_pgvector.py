@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,15 @@ import pytest
 
 import hamming
 from hamming.interop import pgvector
-from tests.hamming.interop.examples import WIDTHS, Example, K, assert_holds, example, random_codes
+from tests.hamming.interop.examples import (
+    WIDTHS,
+    Example,
+    K,
+    assert_holds,
+    assert_takes_an_index,
+    example,
+    random_codes,
+)
 
 psycopg: Any = pytest.importorskip("psycopg")
 TABLE = 'a "table"; it\'s %s'
@@ -163,11 +172,50 @@ def test_arguments() -> None:
     for table in ("x" * 64, ("a", "b", "c"), ()):
         with pytest.raises(ValueError, match=r"^table: expected a name of at most 63 bytes, or "):
             pgvector.copy_in(table)
-    for table in ("", "a\0b", ("", "codes")):
-        with pytest.raises(ValueError, match=r"^table: expected a name without zero bytes, got "):
+    for table in ("", ("", "codes")):
+        with pytest.raises(ValueError, match=r"^table: expected a name, got ''; name the table"):
+            pgvector.copy_out(table)
+    for table in ("a\0b", "a\udc80"):
+        with pytest.raises(
+            ValueError, match=r"^table: expected a name .* zero bytes, got 'a\\.*; "
+        ):
             pgvector.copy_out(table)
     with pytest.raises(TypeError, match=r"^table: expected a name as a string, got NoneType; "):
         pgvector.copy_out(None)  # type: ignore[arg-type]
+
+
+def test_arguments_of_streams() -> None:
+    assert_takes_an_index(pgvector.to_copy)  # at the call, not at the first chunk
+    chunks = list(pgvector.to_copy(example(64).index))
+    for n_bits in ("64", 64.0, True):
+        with pytest.raises(TypeError, match=r"^n_bits: expected an integer, got "):
+            pgvector.from_copy(chunks, n_bits)  # type: ignore[arg-type]
+
+
+def test_a_stream_is_of_the_index_at_the_call() -> None:
+    index = hamming.Index.from_codes(np.array([[1], [2]], np.uint8))
+    chunks = pgvector.to_copy(index)
+    index.remove([0])
+    assert len(pgvector.from_copy(chunks)) == 2
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_rows_are_held_once(step: int) -> None:
+    n_codes = 400_000
+    codes = random_codes(np.random.default_rng(0), n_codes, 64)
+    ids = np.random.default_rng(1).permutation(n_codes)
+    whole = b"".join(pgvector.to_copy(hamming.Index.from_codes(codes, ids=ids)))
+    rows = np.frombuffer(whole[19:-2], "V42")[::step]
+    chunks = [whole[:19], rows.tobytes(), whole[-2:]]
+    tracemalloc.start()
+    try:
+        index = pgvector.from_copy(chunks)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert_holds(index, ids, codes, 64)
+    # 24 bytes a row, room to grow, blocks of 1 MiB; in another order also 8 bytes for that order.
+    assert peak < (40 if step == 1 else 42) * n_codes
 
 
 def test_a_cut_stream_is_refused_at_every_length() -> None:
@@ -183,7 +231,8 @@ def test_other_streams(db: Any) -> None:
     def copied(columns: str, form: str = "binary") -> hamming.Index:
         text = f"COPY (SELECT {columns} FROM codes ORDER BY position) TO STDOUT (FORMAT {form})"
         with db.cursor() as cursor, cursor.copy(text) as copy:
-            return pgvector.from_copy(copy)
+            chunks = list(copy)  # a copy that is left early is cancelled, and perhaps all with it
+        return pgvector.from_copy(chunks)
 
     fill(db, "codes", example(13).index)
     refused = r"^chunks: expected a binary COPY of .*, got "
@@ -208,8 +257,14 @@ def test_chunks_that_are_none() -> None:
         TypeError, match=r"^chunks: expected pieces of bytes, got bytes; put it in a"
     ):
         pgvector.from_copy(b"PGCOPY")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^chunks: expected pieces of bytes, got a str; "):
-        pgvector.from_copy(["PGCOPY"])  # type: ignore[list-item]
+    for chunks in (None, 5, "PGCOPY", np.zeros(40, np.uint8)):
+        kind = type(chunks).__name__
+        with pytest.raises(TypeError, match=rf"^chunks: expected pieces of bytes, got {kind}; "):
+            pgvector.from_copy(chunks)  # type: ignore[arg-type]
+    for chunk in ("PGCOPY", 5, None, np.arange(3), np.zeros((2, 2), np.uint8), np.uint8(5)):
+        kind = type(chunk).__name__
+        with pytest.raises(TypeError, match=rf"^chunks: expected pieces of bytes, got {kind}; "):
+            pgvector.from_copy([chunk])  # type: ignore[list-item]
 
 
 def test_a_header_with_an_extension() -> None:

@@ -15,9 +15,8 @@ from typing import BinaryIO, Final, NamedTuple
 
 import numpy as np
 
-from . import arrays, index_checks
-from .ids import Ids, ascends
-from .io import (
+from .. import arrays
+from ..io import (
     CHUNK,
     Column,
     NotSafetensorsError,
@@ -28,7 +27,9 @@ from .io import (
     write_tensors,
     write_whole,
 )
-from .layout import MAX_BITS, bytes_for
+from ..layout import MAX_BITS, bytes_for
+from . import checks as index_checks
+from .ids import Ids, ascends
 from .segments import Segment, live_rows
 
 FORMAT: Final = "hamming.index"

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, index_checks
-from .index_state import State, check_known
-from .layout import NO_INDEX, RadiusResult, Rescored, TopK
-from .merging import radius_in_order, topk_in_order
+from .. import arrays
+from ..layout import NO_INDEX, RadiusResult, Rescored, TopK
+from ..merging import radius_in_order, topk_in_order
+from ..rescore import rescore
+from . import checks as index_checks
 from .positions import gathered, ids_at, positions_of
-from .rescore import rescore
 from .segments import Scope, Segment
+from .state import State, check_known
 
 Scopes = list[tuple[Segment, Scope]]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from . import arrays
-from .layout import NO_INDEX
+from .. import arrays
+from ..layout import NO_INDEX
 from .segments import Segment
 
 Segments = tuple[Segment, ...]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, checks
-from .layout import MAX_BITS, bytes_for
+from .. import arrays, checks
+from ..layout import MAX_BITS, bytes_for
 
 MAX_ID = 2**63 - 2  # the number after it is one still
 

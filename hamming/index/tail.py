@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import arrays
+from .. import arrays
 from .ids import Ids, Run, ascends, joined_runs, sorted_run
 
 

@@ -9,10 +9,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import arrays, checks, index_checks, index_file, segment_search
-from .dispatch import choose
+from .. import arrays, checks
+from ..dispatch import choose
+from ..layout import RadiusResult, Rescored, TopK, bytes_for
+from . import checks as index_checks
+from . import file as index_file
+from . import search as segment_search
 from .ids import Ids
-from .index_state import (
+from .segments import Segment, joined, joined_ids, live_rows
+from .state import (
     State,
     after,
     appended,
@@ -22,8 +27,6 @@ from .index_state import (
     check_new,
     segment_ids,
 )
-from .layout import RadiusResult, Rescored, TopK, bytes_for
-from .segments import Segment, joined, joined_ids, live_rows
 from .tail import Tail
 
 

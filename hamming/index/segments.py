@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays
+from .. import arrays
+from ..layout import NO_INDEX, RadiusResult, TopK
+from ..radius import radius_search
+from ..topk import topk
 from .ids import Ids, ascends
-from .layout import NO_INDEX, RadiusResult, TopK
-from .radius import radius_search
-from .topk import topk
 
 # An id filter that leaves fewer rows than one of so many is searched in a copy of these rows, else
 # under a mask of all rows. A copied row costs about as much as comparing so many codes.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import arrays, index_checks
+from .. import arrays
+from . import checks as index_checks
 from .ids import Ids, ascends
 from .segments import Segment, joined
 from .tail import Tail

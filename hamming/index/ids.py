@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import arrays
-from .layout import NO_INDEX
+from .. import arrays
+from ..layout import NO_INDEX
 
 
 class Run(NamedTuple):
