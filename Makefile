@@ -67,6 +67,10 @@ format: install
 	$(BIN)/ruff format .
 	git ls-files -co --exclude-standard $(CXX_FILES) | xargs $(BIN)/clang-format -i
 
+# Tests that no kernel and no package data can change; `make test` runs them.
+PYTHON_ALONE := --ignore tests/hamming/interop --ignore tests/hamming/test_ray_shards.py \
+	--ignore-glob 'tests/hamming/test_index_file*.py'
+
 # An environment of its own in build/NAME, with the wheel built with the given CMake settings and the
 # tests: the checkout and its editable install must not stand in for what is tested.
 define isolated
@@ -81,14 +85,14 @@ endef
 
 wheel: install
 	$(call isolated,wheel,-Ccmake.define.HAMMING_WERROR=ON)
-	cd build/wheel && venv/bin/python -m pytest -q tests/hamming tests/test_install.py
+	cd build/wheel && venv/bin/python -m pytest -q tests/hamming tests/test_install.py $(PYTHON_ALONE)
 
 neon: .venv/.packages
 	tests/neon/run
 
 coverage: install
 	$(call isolated,coverage,-Ccmake.define.HAMMING_COVERAGE=ON)
-	cd build/coverage && venv/bin/python -m pytest -q tests/hamming
+	cd build/coverage && venv/bin/python -m pytest -q tests/hamming $(PYTHON_ALONE)
 	$(BIN)/gcovr -r . --merge-lines --filter csrc/cpu build/coverage/cmake
 
 # The interpreter is not instrumented, hence the preload; libstdc++ comes with it, because torch throws
@@ -99,7 +103,7 @@ sanitize: install
 	cd build/sanitize && ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so.6)" \
 		venv/bin/python -m pytest -q tests/hamming --ignore tests/hamming/test_resources.py \
-		--ignore tests/hamming/test_memory.py --ignore tests/hamming/interop
+		--ignore tests/hamming/test_memory.py $(PYTHON_ALONE)
 
 instructions: install
 	$(BIN)/python -m tests.native.instructions $(UPDATE)
