@@ -33,7 +33,8 @@ class Encode:
     run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """Run folder, as written by python -m distill.train."""
     images: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR|FILE ...")] = ()
-    """Image files, and folders whose image files are taken in alphabetical order."""
+    """Image files, and folders whose image files are taken in alphabetical order. Linked folders in
+    them are not followed: they are named, and can be given themselves."""
     texts: Annotated[
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None

@@ -36,7 +36,8 @@ class Index:
     out: Annotated[Path, tyro.conf.arg(metavar="INDEX_DIR")]
     """The index directory; made where there is none, brought up to date where there is one."""
     images: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DIR|FILE ...")] = ()
-    """Image files, and folders whose image files are taken in alphabetical order."""
+    """Image files, and folders whose image files are taken in alphabetical order. Linked folders in
+    them are not followed: they are named, and can be given themselves."""
     manifest: Annotated[
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -14,7 +15,7 @@ from distill.encoders import Encoder
 from distill.encoders.weights import digest
 from distill.index_folder import IndexFolder, read_index, read_manifest
 from distill.index_format import About
-from distill.queries import Queries, open_queries
+from distill.queries import Queries, checked_k, open_queries
 from distill.types import DistillError
 
 
@@ -30,25 +31,30 @@ class IndexHit(NamedTuple):
     path: str
 
 
+class _State(NamedTuple):
+    """The items and the codes of one commit, which a search reads together."""
+
+    folder: IndexFolder
+    index: hamming.Index
+
+
 class IndexRetriever:
     """Encodes queries as an index's items were encoded, and finds the nearest of them exactly.
 
     Hits stand by distance; of equal ones the item that was indexed earlier comes first. What is
     searched is the state that was committed when the index was opened, or at the last `refresh`.
+    Threads may search while others refresh: a search sees one state from its beginning to its end.
 
     Args:
         folder: a committed state of an index directory.
         queries: the encoder of the run that made it.
         device: where codes are searched: "cpu", or "cuda", whose codes are a copy.
-
-    Attributes:
-        folder: what is searched.
-        index: its codes, with the items' ids.
     """
 
     def __init__(self, folder: IndexFolder, queries: Queries, device: str = "cpu") -> None:
         self._queries, self._device = queries, device
-        self._open(folder)
+        self._state = self._opened(folder)
+        self._refreshing = Lock()  # or a slower refresh would go back to an older state
 
     @classmethod
     def open(cls, path: str | Path, *, run: str | Path | None = None, device: str = "cpu") -> Self:
@@ -84,6 +90,16 @@ class IndexRetriever:
         return cls(folder, queries, device)
 
     @property
+    def folder(self) -> IndexFolder:
+        """The state of the directory that is searched."""
+        return self._state.folder
+
+    @property
+    def index(self) -> hamming.Index:
+        """The codes that are searched, with the items' ids."""
+        return self._state.index
+
+    @property
     def modality(self) -> str:
         """What of the items is searched."""
         return self.folder.manifest.about.modality
@@ -99,38 +115,41 @@ class IndexRetriever:
         Raises:
             DistillError: the index is gone, damaged, or of another run.
         """
-        path, about = self.folder.path, self.folder.manifest.about
-        newer = read_manifest(path)
-        if newer == self.folder.manifest:
-            return False
-        if (newer.about.weights, newer.about.encoder) != (about.weights, about.encoder):
-            raise _another_run(newer.about, path)
-        self._open(read_index(path))
-        return True
+        with self._refreshing:
+            path, manifest = self.folder.path, self.folder.manifest
+            if read_manifest(path) == manifest:
+                return False
+            newer, about = read_index(path), manifest.about
+            there = newer.manifest.about
+            if (there.weights, there.encoder) != (about.weights, about.encoder):
+                raise _another_run(there, path)
+            self._state = self._opened(newer)
+            return True
 
     def search_text(
-        self, text: str, k: int = 10, *, modality: str = "text", filter: Any = None
+        self, text: str, k: int | None = None, *, modality: str = "text", filter: Any = None
     ) -> list[IndexHit]:
         """Return the k items nearest to a text.
 
         Args:
             text: at least one character that is not blank.
-            k: 1..the items of the index.
+            k: 1..the items of the index; None = 10, or all items where there are fewer.
             modality: whose head encodes the text, of those that are texts.
             filter: as of `hamming.Index.topk`: ids of items to search in, or bool of all items;
-                with fewer of them than k there are fewer hits.
+                with fewer of them than k there are fewer hits. Ids are right after a `refresh` too.
 
         Raises:
             DistillError, ValueError, TypeError: an argument is not as described.
         """
-        self._check(k)
+        state = self._state
+        k = _checked(k, state)
         self._queries.check_text(text, modality)
-        return self._search(lambda: self._queries.text(text), modality, k, filter)
+        return self._search(state, lambda: self._queries.text(text), modality, k, filter)
 
     def search_image(
         self,
         image: str | Path | Image.Image,
-        k: int = 10,
+        k: int | None = None,
         *,
         modality: str = "image",
         filter: Any = None,
@@ -139,43 +158,44 @@ class IndexRetriever:
 
         Args:
             image: a file, or an image of any mode; transparency is laid on white.
-            k: 1..the items of the index.
+            k: as of `search_text`.
             modality: whose head encodes the image, of those that are images.
             filter: as of `search_text`.
 
         Raises:
             DistillError, ValueError, TypeError: an argument is not as described.
         """
-        self._check(k)
+        state = self._state
+        k = _checked(k, state)
         self._queries.check_image(modality)
-        return self._search(lambda: self._queries.image(image), modality, k, filter)
+        return self._search(state, lambda: self._queries.image(image), modality, k, filter)
 
-    def _open(self, folder: IndexFolder) -> None:
+    def _opened(self, folder: IndexFolder) -> _State:
         index = folder.index()
-        self.folder, self.index = folder, index if self._device == "cpu" else index.to(self._device)
-
-    def _check(self, k: int) -> None:
-        """Refuse what a search would only find out after encoding the query."""
-        if not self.n_items:
-            raise DistillError(
-                f"index: expected items in {self.folder.path}, got none; add some with "
-                "python -m distill.index"
-            )
-        if not 1 <= k <= self.n_items:
-            raise DistillError(f"k: expected 1..{self.n_items} items, got {k}; change it")
+        return _State(folder, index if self._device == "cpu" else index.to(self._device))
 
     def _search(
-        self, features: Callable[[], Tensor], modality: str, k: int, filter: Any
+        self, state: _State, features: Callable[[], Tensor], modality: str, k: int, filter: Any
     ) -> list[IndexHit]:
         values = self._queries.encode(modality)(features())
         codes = hamming.pack(values, check_finite=False)
-        found = self.index.topk(codes, k, filter=filter)
+        found = state.index.topk(codes, k, filter=filter)
         hits = []
         for item_id, distance in zip(*(x[0].tolist() for x in reversed(found)), strict=True):
             if item_id >= 0:
-                item = self.folder.item(item_id)
+                item = state.folder.item(item_id)
                 hits.append(IndexHit(item_id, distance, item.text, item.path))
         return hits
+
+
+def _checked(k: int | None, state: _State) -> int:
+    """Refuse what a search would only find out after encoding the query."""
+    if not len(state.index):
+        raise DistillError(
+            f"index: expected items in {state.folder.path}, got none; add some with "
+            "python -m distill.index"
+        )
+    return checked_k(k, len(state.index))
 
 
 def _another_run(about: About, path: Path) -> DistillError:

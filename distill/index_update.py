@@ -87,13 +87,14 @@ def update(
         writer: of the index.
         found: all items of the sources that are given.
         encode: makes their codes.
-        bad_images: what to do with a picture that cannot be read; "skip" names it on stderr.
+        bad_images: what to do with a picture that cannot be read: "refuse" commits what comes
+            before it and raises; "skip" names it on stderr.
         prune: remove items that their sources have no longer.
         commit_seconds: time between commits.
         batch: items that are encoded together; None = `BATCH`.
 
     Raises:
-        DistillError: a picture cannot be read.
+        DistillError: a picture cannot be read and is not to be skipped.
         OSError: the index cannot be written.
     """
     plan = compare(writer.state, found, retry=bad_images == "refuse")
@@ -110,9 +111,11 @@ def update(
         batches = _batches(plan.encode, kind, batch or BATCH)
         with progress_bar(f"{kind}s", len(plan.encode), unit=f"{kind}s") as advance:
             for works, loaded in batches:
-                good, inputs = _readable(works, loaded, pending, report, bad_images)
+                good, inputs, refused = _readable(works, loaded, pending, report, bad_images)
                 if good:
                     _add(writer, pending, report, good, encode(inputs))
+                if refused is not None:
+                    raise refused
                 advance(len(works))
                 if time.monotonic() - last >= commit_seconds:
                     _commit(writer, pending)
@@ -180,23 +183,27 @@ def _readable(
     pending: _Pending,
     report: Report,
     bad_images: BadImages,
-) -> tuple[list[Work], list[Any]]:
-    """What can be encoded of a batch; an old item whose picture cannot be read any more goes."""
-    good, inputs = [], []
+) -> tuple[list[Work], list[Any], DistillError | None]:
+    """What is to be encoded of a batch, and why it ends there, where a picture is refused.
+
+    An old item whose picture cannot be read any more, and is skipped, goes.
+    """
+    good: list[Work] = []
+    inputs: list[Any] = []
     for work, each in zip(works, loaded, strict=True):
         if not isinstance(each, DistillError):
             good.append(work)
             inputs.append(each)
             continue
         if bad_images == "refuse":
-            raise each
+            return good, inputs, each
         print(f"skipped {each}", file=sys.stderr)
         if work.old is not None:
             pending.removed.append(work.old.id)
             report.removed += 1
         pending.skipped[work.found.path] = work.found.stamp
         report.skipped += 1
-    return good, inputs
+    return good, inputs, None
 
 
 def _batches(works: Sequence[Work], kind: str, size: int) -> Iterator[tuple[list[Work], list[Any]]]:

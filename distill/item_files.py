@@ -1,6 +1,7 @@
 """The pictures and texts that a command is given: folders, files, a manifest, or lines of text."""
 
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -8,6 +9,7 @@ from typing import Literal, NamedTuple
 from distill.data import manifest
 from distill.data.base import Item
 from distill.data.imagefolder import EXTENSIONS
+from distill.data.modalities import shortened
 from distill.data.text import is_unicode
 from distill.types import DistillError
 
@@ -42,19 +44,13 @@ class Found(NamedTuple):
 def image_files(paths: Iterable[Path]) -> list[Path]:
     """Files as they are given, and the image files of folders in alphabetical order.
 
+    What is hidden in a folder is passed over; linked folders in it, and those that cannot be read,
+    are named on stderr.
+
     Raises:
         DistillError: a folder without any.
     """
-    files: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if _is_image(file, path)]
-            if not inside:
-                raise DistillError(f"images: expected image files in {path}, got none")
-            files.extend(inside)
-        else:
-            files.append(path)
-    return files
+    return [file for _, files in _files_of(tuple(paths)) for file in files]
 
 
 def text_lines(file: Path) -> list[str]:
@@ -87,9 +83,10 @@ def found_images(paths: Sequence[Path]) -> list[Found]:
                 f"images: expected an image file or a folder, got {path}, which is not there; "
                 "check the path"
             )
+    for path, files in _files_of(paths):
         folder = path.resolve() if path.is_dir() else path.parent.resolve()
         source = str(folder) if path.is_dir() else ""
-        for file in image_files([path]):
+        for file in files:
             name = folder / file.relative_to(path if source else path.parent)
             found.append(Found(str(name), None, stamp_of(name), source))
     return found
@@ -145,9 +142,52 @@ def _value(item: Item, modality: str) -> str | None:
     return None if given is None else given.value
 
 
-def _is_image(file: Path, folder: Path) -> bool:
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    return file.suffix.lower() in EXTENSIONS and not hidden and file.is_file()
+class _Folder(NamedTuple):
+    """Image files in a folder, and the folders in it that were not entered."""
+
+    images: list[Path]
+    linked: list[Path]
+    unreadable: list[Path]
+
+
+def _files_of(paths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
+    """Each path with its files; see `image_files`."""
+    files: list[tuple[Path, list[Path]]] = []
+    linked: list[str] = []
+    unreadable: list[str] = []
+    given = {path.resolve() for path in paths}
+    for path in paths:
+        if not path.is_dir():
+            files.append((path, [path]))
+            continue
+        folder = _looked_into(path)
+        if not folder.images:
+            links = f" but linked folders; give {folder.linked[0]} itself" if folder.linked else ""
+            raise DistillError(f"images: expected image files in {path}, got none{links}")
+        files.append((path, folder.images))
+        linked += [str(link) for link in folder.linked if link.resolve() not in given]
+        unreadable += map(str, folder.unreadable)
+    if linked:
+        print(f"linked, not followed: {shortened(linked)}; give them themselves", file=sys.stderr)
+    if unreadable:
+        print(f"folders that cannot be read: {shortened(unreadable)}", file=sys.stderr)
+    return files
+
+
+def _looked_into(folder: Path) -> _Folder:
+    found = _Folder([], [], [])
+    walk = os.walk(folder, onerror=lambda error: found.unreadable.append(Path(error.filename)))
+    for place, folders, names in walk:
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = [Path(place, name) for name in folders]
+        found.linked.extend(path for path in below if path.is_symlink())
+        images = [Path(place, name) for name in names if _is_image_name(name)]
+        found.images.extend(file for file in images if file.is_file())
+    return _Folder(*map(sorted, found))
+
+
+def _is_image_name(name: str) -> bool:
+    return Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
 
 
 def check_unicode(files: Iterable[Path]) -> None:

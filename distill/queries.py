@@ -16,6 +16,8 @@ from distill.types import DistillError
 
 Encode = Callable[[Tensor], Tensor]
 """Features -> values (n, n_bits), bit = value > 0."""
+HITS = 10
+"""Hits of a search that does not say how many."""
 
 
 class Queries:
@@ -94,6 +96,19 @@ def open_queries(run: Run, device: str = "cpu") -> Queries:
         return Queries(student, {"image": student.head}, run.check_encodes, device)
     encoder = load_encoder(run.config.encoder, device, run.tuned_weights())
     return Queries(encoder, build_heads(*run.weights()), run.check_encodes, device)
+
+
+def checked_k(k: int | None, n_items: int) -> int:
+    """How many hits are asked for; of None `HITS`, or all items where there are fewer.
+
+    Raises:
+        DistillError: k is not within 1..n_items.
+    """
+    if k is None:
+        k = min(HITS, n_items)
+    if not 1 <= k <= n_items:
+        raise DistillError(f"k: expected 1..{n_items} items, got {k}; change it")
+    return k
 
 
 def open_image(path: Path) -> Image.Image:

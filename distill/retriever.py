@@ -19,7 +19,7 @@ from distill.data import ImageTextDataset
 from distill.encoders import Encoder
 from distill.image_encoder import ImageEncoder
 from distill.modalities import check_encodes, kinds_of
-from distill.queries import Queries, open_queries
+from distill.queries import Queries, checked_k, open_queries
 from distill.types import DistillError
 
 
@@ -210,27 +210,27 @@ class Retriever:
         return cls(dataset, queries.encoder, queries.heads, codes, device)
 
     def search_text(
-        self, text: str, k: int = 10, *, against: str = "image", modality: str = "text"
+        self, text: str, k: int | None = None, *, against: str = "image", modality: str = "text"
     ) -> list[Hit]:
         """Return the k items whose image, or what else is searched, lies nearest to a text.
 
         Args:
             text: At least one character that is not blank.
-            k: 1..the items that have what is searched.
+            k: 1..the items that have what is searched; None = 10, or all where there are fewer.
             against: Modality whose codes are searched.
             modality: Whose head encodes the text, of those that are texts.
 
         Raises:
             DistillError, ValueError, TypeError: An argument is not as described.
         """
-        self._check(k, against)
+        k = self._checked(k, against)
         self._queries.check_text(text, modality)
         return self._search(modality, self._queries.text(text), k, against)
 
     def search_image(
         self,
         image: str | Path | Image.Image,
-        k: int = 10,
+        k: int | None = None,
         *,
         against: str = "image",
         modality: str = "image",
@@ -239,24 +239,23 @@ class Retriever:
 
         Args:
             image: A file, or an image of any mode; transparency is laid on white.
-            k: 1..the items that have what is searched.
+            k: As of `search_text`.
             against: Modality whose codes are searched.
             modality: Whose head encodes the image, of those that are images.
 
         Raises:
             DistillError, ValueError, TypeError: An argument is not as described.
         """
-        self._check(k, against)
+        k = self._checked(k, against)
         self._queries.check_image(modality)
         return self._search(modality, self._queries.image(image), k, against)
 
-    def _check(self, k: int, against: str) -> None:
+    def _checked(self, k: int | None, against: str) -> int:
         """Refuse what a search would only find out after encoding the query."""
         if against not in self.codes:
             names = " or ".join(map(repr, self.codes))
             raise DistillError(f"against: expected {names}, got {against!r}; choose one of them")
-        if not 1 <= k <= self.n_items[against]:
-            raise DistillError(f"k: expected 1..{self.n_items[against]} items, got {k}; change it")
+        return checked_k(k, self.n_items[against])
 
     def _search(self, modality: str, features: Tensor, k: int, against: str) -> list[Hit]:
         encode, mask = self._queries.encode(modality), self._masks[against]

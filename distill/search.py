@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +55,18 @@ class Search:
     ] = None
     """Encode the query as this modality of the run; without it a picture is an image and words are
     a text."""
-    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 10
-    """Number of hits."""
+    k: Annotated[
+        int | None,
+        tyro.conf.arg(aliases=["-k"], constructor=int, metavar="INT", help_behavior_hint=""),
+    ] = None
+    """Number of hits; without it 10, or all items where there are fewer."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Where to encode and search; cuda needs a GPU and CuPy (hamming-kd[cuda12] or [cuda13])."""
     out: Annotated[
         Path | None, tyro.conf.arg(constructor=Path, metavar="FILE", help_behavior_hint="")
     ] = None
-    """HTML page to write; default searches/QUERY.html in the run folder or index."""
+    """HTML page to write; default searches/QUERY.html in the run folder or index, where it can be
+    written."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,12 +75,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         search(tyro.cli(Search, args=arguments, prog="python -m distill.search"))
 
 
-def search(options: Search) -> Path:
-    """Search, print the hits and return the path of the page.
+def search(options: Search) -> Path | None:
+    """Search, print the hits and return the path of the page; None where its folder takes none.
 
     Raises:
         DistillError, ValueError: An option cannot be served; nothing is written then.
-        OSError: The page cannot be written.
+        OSError: The page that `out` names cannot be written.
     """
     if (options.text is None) == (options.image is None):
         given = "neither" if options.text is None else "both"
@@ -83,13 +88,19 @@ def search(options: Search) -> Path:
     # A wrong picture should not wait for the run to load.
     picture = open_image(options.image) if options.image else None
     title = _shown(options.image.name) if options.image else str(options.text)
-    console = Console(emoji=False)
     look = _in_index if is_index(options.run) else _in_run
     found = look(options, picture)
-    out = options.out or options.run / "searches" / f"{_slug(options, title, found.against)}.html"
-    shown = thumbnail(picture) if picture else None
-    write_search_page(out, Panel(title, shown, (), found.cards), lead=found.lead)
+    console = Console(emoji=False)
     console.print(_table(title, found))
+    page = Panel(title, thumbnail(picture) if picture else None, (), found.cards)
+    out = options.out or options.run / "searches" / f"{_slug(options, title, found.against)}.html"
+    try:
+        write_search_page(out, page, lead=found.lead)
+    except OSError as error:
+        if options.out is not None:
+            raise
+        print(f"no page: {_shown(str(out))}: {error.strerror}; give --out", file=sys.stderr)
+        return None
     console.print(f"[bold]{escape(str(out))}[/bold]", soft_wrap=True)
     return out
 

@@ -60,16 +60,14 @@ class Encoder:
         """Images (RGB, any size) to features (n, d) float32.
 
         Args:
-            images: read one batch at a time.
+            images: read one at a time; of a batch only what the tower takes is kept.
             done: called after each batch with its size.
         """
-        preprocess = self._towers.preprocess
 
-        def forward(batch: list[Image.Image]) -> Tensor:
-            images = torch.stack([preprocess(i) for i in batch])
-            return self._towers.model.encode_image(images.to(self.device))
+        def forward(batch: list[Tensor]) -> Tensor:
+            return self._towers.model.encode_image(torch.stack(batch).to(self.device))
 
-        return _in_batches(forward, images, done)
+        return _in_batches(forward, map(self._towers.preprocess, images), done)
 
     def encode_texts(
         self, texts: Iterable[str], *, done: Callable[[int], object] | None = None

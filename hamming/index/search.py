@@ -30,9 +30,8 @@ def scopes(state: State, filter: Any, like: np.ndarray) -> Scopes:
         return [(segment, segment.scope()) for segment in state.segments]
     given = index_checks.filter_array(filter, like)
     if given.dtype != np.bool_:
-        wanted = arrays.module(given).sort(
-            given.reshape(-1)
-        )  # neighbours are found in one cache line
+        # In order: neighbours are found in one cache line.
+        wanted = arrays.module(given).sort(given.reshape(-1))
         found = [(segment, segment.scope_of(wanted)) for segment in state.segments]
         return [(segment, scope) for segment, scope in found if scope is not None]
     index_checks.live_mask(given, state.n_codes)
