@@ -139,7 +139,7 @@ def _found(options: Index, kind: Kind) -> list[Found]:
         return found_texts(options.texts)
     if options.manifest is not None:
         return found_in_manifest(options.manifest, options.modality or "image", kind)
-    return found_images(options.images)
+    return found_images(options.images, whole=options.prune)
 
 
 def _encoder(run: Run, kind: Kind, options: Index) -> ItemEncoder:

@@ -70,8 +70,12 @@ def text_lines(file: Path) -> list[str]:
     return lines
 
 
-def found_images(paths: Sequence[Path]) -> list[Found]:
+def found_images(paths: Sequence[Path], *, whole: bool = False) -> list[Found]:
     """The pictures of folders and files, each once.
+
+    Args:
+        paths: folders and files.
+        whole: refuse folders of which a part cannot be read, because what is not found is gone.
 
     Raises:
         DistillError: a path that is not there, or a folder without pictures.
@@ -83,7 +87,7 @@ def found_images(paths: Sequence[Path]) -> list[Found]:
                 f"images: expected an image file or a folder, got {path}, which is not there; "
                 "check the path"
             )
-    for path, files in _files_of(paths):
+    for path, files in _files_of(paths, whole=whole):
         folder = path.resolve() if path.is_dir() else path.parent.resolve()
         source = str(folder) if path.is_dir() else ""
         for file in files:
@@ -150,8 +154,8 @@ class _Folder(NamedTuple):
     unreadable: list[Path]
 
 
-def _files_of(paths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
-    """Each path with its files; see `image_files`."""
+def _files_of(paths: Sequence[Path], *, whole: bool = False) -> list[tuple[Path, list[Path]]]:
+    """Each path with its files; see `image_files` and `found_images`."""
     files: list[tuple[Path, list[Path]]] = []
     linked: list[str] = []
     unreadable: list[str] = []
@@ -169,6 +173,11 @@ def _files_of(paths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
         unreadable += map(str, folder.unreadable)
     if linked:
         print(f"linked, not followed: {shortened(linked)}; give them themselves", file=sys.stderr)
+    if unreadable and whole:
+        raise DistillError(
+            f"prune: expected folders that can all be read, got {shortened(unreadable)}, which "
+            "cannot; make it readable, or leave --prune out"
+        )
     if unreadable:
         print(f"folders that cannot be read: {shortened(unreadable)}", file=sys.stderr)
     return files

@@ -106,6 +106,9 @@ def test_folders_that_cannot_be_read_are_named(
     printed = capsys.readouterr()
     assert "added 5, changed 0" in printed.out
     assert printed.err == f"folders that cannot be read: {photos / 'odd'}\n"
+    with pytest.raises(SystemExit):  # what cannot be seen would count as gone
+        main(run, "--images", photos, "--out", photos.parent / "index", "--prune")
+    assert "prune: expected folders that can all be read, got " in capsys.readouterr().err
 
 
 def test_names_that_are_no_unicode(run: Path, photos: Path) -> None:
