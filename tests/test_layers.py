@@ -52,8 +52,6 @@ HAMMING = {
         "hamming.io",
         "hamming.dispatch",
         "hamming.merging",
-        "hamming.topk",
-        "hamming.radius",
         "hamming.rescore",
         "hamming.index.*",
     ],

@@ -269,10 +269,9 @@ class Index:
         count = checks.top_k(k, state.n_codes, self.device)
         with arrays.placed(query_codes, "query_codes"):
             queries, kind = self._queries(query_codes)
-            rows = queries.reshape(-1, queries.shape[-1])
-            found = segment_search.topk(
-                rows, segment_search.scopes(state, filter, self._like), count, threads
-            )
+            rows = arrays.contiguous(queries.reshape(-1, queries.shape[-1]))
+            scopes = segment_search.scopes(state, filter, self._like)
+            found = segment_search.topk(rows, scopes, count, checks.thread_count(threads))
             if queries.ndim == 1:
                 found = TopK(found.distances[0], found.indices[0])
             return arrays.result_like(kind, found)
@@ -298,13 +297,13 @@ class Index:
         """
         state = self._state
         index_checks.device(query_codes, "query_codes", self.device)
-        checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
+        limit = checks.integer(radius, "radius", least=0, remedy="give a distance in bits")
         with arrays.placed(query_codes, "query_codes"):
             queries, kind = self._queries(query_codes)
-            rows = queries.reshape(-1, queries.shape[-1])
-            found = segment_search.radius_search(
-                rows, segment_search.scopes(state, filter, self._like), radius, threads
-            )
+            rows = arrays.contiguous(queries.reshape(-1, queries.shape[-1]))
+            scopes = segment_search.scopes(state, filter, self._like)
+            limit = min(limit, 8 * rows.shape[1])
+            found = segment_search.radius_search(rows, scopes, limit, checks.thread_count(threads))
             return arrays.result_like(kind, found)
 
     def rescore(self, queries: Any, ids: Any, k: int) -> Rescored:

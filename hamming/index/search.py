@@ -28,7 +28,7 @@ def scopes(state: State, filter: Any, like: np.ndarray) -> Scopes:
     """
     if filter is None:
         return [(segment, segment.scope()) for segment in state.segments]
-    given = index_checks.filter_array(filter, like)
+    given = arrays.contiguous(index_checks.filter_array(filter, like))
     if given.dtype != np.bool_:
         # In order: neighbours are found in one cache line.
         wanted = arrays.module(given).sort(given.reshape(-1))
@@ -43,14 +43,14 @@ def scopes(state: State, filter: Any, like: np.ndarray) -> Scopes:
     return chosen
 
 
-def topk(queries: np.ndarray, scopes: Scopes, k: int, threads: int | None) -> TopK:
+def topk(queries: np.ndarray, scopes: Scopes, k: int, threads: int) -> TopK:
     """As `hamming.topk`, with ids.
 
     Args:
-        queries: `(n_queries, n_bytes)`, where the index lies.
+        queries: `(n_queries, n_bytes)`, contiguous, where the index lies.
         scopes: what is searched.
         k: columns of the result, at least 1.
-        threads: CPU threads.
+        threads: CPU threads, at least 1.
     """
     found = [segment.topk(queries, k, scope, threads) for segment, scope in scopes]
     xp, nothing = arrays.module(queries), (len(queries), 0)
@@ -58,9 +58,7 @@ def topk(queries: np.ndarray, scopes: Scopes, k: int, threads: int | None) -> To
     return topk_in_order(found or [none], k)
 
 
-def radius_search(
-    queries: np.ndarray, scopes: Scopes, radius: int, threads: int | None
-) -> RadiusResult:
+def radius_search(queries: np.ndarray, scopes: Scopes, radius: int, threads: int) -> RadiusResult:
     """As `hamming.radius_search`, with ids; arguments as for `topk`."""
     found = [segment.radius_search(queries, radius, scope, threads) for segment, scope in scopes]
     xp = arrays.module(queries)

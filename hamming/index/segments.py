@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import arrays
+from ..dispatch import choose
 from ..layout import NO_INDEX, RadiusResult, TopK
-from ..radius import radius_search
-from ..topk import topk
 from .ids import Ids, ascends
 
 # An id filter that leaves fewer rows than one of so many is searched in a copy of these rows, else
@@ -128,17 +127,29 @@ class Segment:
             rows = xp.concatenate([rows[:1], rows[1:][rows[1:] != rows[:-1]]])
         return Scope(self.codes[rows], None, rows)
 
-    def topk(self, queries: np.ndarray, k: int, scope: Scope, threads: int | None) -> TopK:
-        """As `hamming.topk`, with ids; at most as many columns as the scope has codes."""
+    def topk(self, queries: np.ndarray, k: int, scope: Scope, threads: int) -> TopK:
+        """As `hamming.topk`, with ids; at most as many columns as the scope has codes.
+
+        Args:
+            queries: `(n_queries, n_bytes)`, contiguous and checked, as are the others: the public
+                search would look at everything again, which takes as long as 1e4 codes do.
+            k: at least 1.
+            scope: what is searched.
+            threads: at least 1.
+        """
+        backend = choose(arrays.device_of(scope.codes, "codes"))
         k = min(k, len(scope.codes))
-        found = topk(queries, scope.codes, k, mask=scope.mask, threads=threads)
+        found = backend.topk(queries, scope.codes, k, mask=scope.mask, threads=threads)
         return TopK(found.distances, self._ids_of(found.indices, scope))
 
     def radius_search(
-        self, queries: np.ndarray, radius: int, scope: Scope, threads: int | None
+        self, queries: np.ndarray, radius: int, scope: Scope, threads: int
     ) -> RadiusResult:
-        """As `hamming.radius_search`, with ids."""
-        found = radius_search(queries, scope.codes, radius, mask=scope.mask, threads=threads)
+        """As `hamming.radius_search`, with ids; arguments as for `topk`, radius 0..bits."""
+        backend = choose(arrays.device_of(scope.codes, "codes"))
+        found = backend.radius_search(
+            queries, scope.codes, radius, mask=scope.mask, threads=threads
+        )
         return RadiusResult(found.offsets, found.distances, self._ids_of(found.indices, scope))
 
     def _ids_of(self, indices: np.ndarray, scope: Scope) -> np.ndarray:
