@@ -198,8 +198,11 @@ def _first_of_range(segments: tuple[Segment, ...]) -> int | None:
 
 
 def _live_ids(segments: tuple[Segment, ...]) -> Iterator[np.ndarray]:
-    for ids, _ in live_rows(segments, CHUNK // 8):
-        yield arrays.to_host(ids)
+    for segment in segments:  # not live_rows, which would copy the codes too
+        for begin in range(0, len(segment), CHUNK // 8):
+            rows = slice(begin, begin + CHUNK // 8)
+            ids = segment.ids.array(segment.codes, rows)
+            yield arrays.to_host(ids if segment.alive is None else ids[segment.alive[rows]])
 
 
 def _live_codes(segments: tuple[Segment, ...], n_bytes: int) -> Iterator[np.ndarray]:
