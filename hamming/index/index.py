@@ -25,6 +25,7 @@ from .state import (
     check_distinct,
     check_known,
     check_new,
+    compact_ids,
     segment_ids,
 )
 from .tail import Tail
@@ -450,7 +451,7 @@ class Index:
             check_distinct(new)
             if int(new.min()) < state.next_id:
                 check_new(new, state.segments)
-        return new
+        return compact_ids(new)
 
 
 def _restored(

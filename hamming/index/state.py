@@ -98,6 +98,13 @@ def after(ids: range | np.ndarray, next_id: int) -> int:
     return max(next_id, ids.stop if isinstance(ids, range) else int(ids.max()) + 1)
 
 
+def compact_ids(ids: np.ndarray) -> range | np.ndarray:
+    """Ids that follow each other as a range, which takes no memory."""
+    if len(ids) and int(ids[-1]) - int(ids[0]) == len(ids) - 1 and ascends(ids):
+        return range(int(ids[0]), int(ids[-1]) + 1)
+    return ids
+
+
 def check_distinct(ids: np.ndarray) -> None:
     """No id comes twice."""
     if ascends(ids):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-import math
+import numbers
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -14,9 +16,13 @@ from typing import Any, Self
 import numpy as np
 
 from .. import arrays, checks
+from ..index import checks as index_checks
 from .agreement import check_disjoint, check_one_width
 from .search import Call, ShardedSearch
 from .shard_actor import Facts, Settings, ShardActor, ShardError
+
+MOST = 1_000_000.0
+"""Seconds, tries, CPUs or GPUs: what is meant for never is no more than that."""
 
 INLINE_BYTES = 50_000
 """Up to here an argument travels with the call; Ray's object store costs more than the bytes."""
@@ -36,8 +42,10 @@ class RayShards(ShardedSearch):
 
     Where `ray.init` has been called, that session is used. Otherwise one is started on this
     machine, without dashboard and usage statistics, and ended by `close`, with all that others have
-    opened in it. Use it as a context manager, or call `close`. Several threads may search; a
-    process answers one search after the other.
+    opened in it. Use it as a context manager, or call `close`. Open it in a thread that lives as
+    long as it does, and not before a fork: Ray ends a session with the thread that started it.
+    Several threads may search; a process answers one search after the other, and one that ran out
+    of time is not stopped there: later ones wait for it.
 
     Args:
         paths: the files, in the order of the shards.
@@ -45,7 +53,8 @@ class RayShards(ShardedSearch):
         num_cpus: that Ray reserves for each process, also less than 1.
         num_gpus: likewise; None = 1 for "cuda", else 0.
         mmap: search files in place instead of reading them first; see `Index.load`.
-        timeout: seconds for a search, retries and loading included; also for the start.
+        timeout: seconds for a search, retries and loading included; also for the start. Where the
+            machine of a process cannot be reached, Ray gives up sooner.
         retries: of what a process was asked when it died.
 
     Raises:
@@ -73,12 +82,14 @@ class RayShards(ShardedSearch):
             )
         self._timeout = _number("timeout", timeout)
         self._retries = checks.integer(retries, "retries", least=0, remedy="0 means none")
+        _number("retries", self._retries)
         cpus = _share("num_cpus", num_cpus)
         gpus = _share("num_gpus", float(device == "cuda") if num_gpus is None else num_gpus)
         self._ray = _ray()
         self._names = [f"shard {shard} ({path})" for shard, path in enumerate(files)]
         self._started = _join_session(self._ray, {"CPU": cpus, "GPU": gpus}, len(files))
-        self._session = self._ray.get_runtime_context().get_node_id()
+        self._lock = threading.RLock()  # of asking and closing, not of waiting for answers
+        self._session = _session_of(self._ray)
         remote = self._ray.remote(ShardActor).options(
             num_cpus=cpus, num_gpus=gpus, max_restarts=-1, max_task_retries=self._retries
         )
@@ -109,12 +120,15 @@ class RayShards(ShardedSearch):
 
     def close(self) -> None:
         """End the processes, and the session if it was started here. A second call does nothing."""
-        if self._alive():
-            for actor in self._actors:
-                self._ray.kill(actor, no_restart=True)
+        with self._lock:
+            actors, self._actors = self._actors, []
+            if not self._alive():
+                return
+            for actor in actors:
+                with suppress(self._ray.exceptions.RayError):  # one that is gone already
+                    self._ray.kill(actor, no_restart=True)
             if self._started:
                 self._ray.shutdown()
-        self._actors = []
 
     def __enter__(self) -> Self:
         return self
@@ -128,10 +142,14 @@ class RayShards(ShardedSearch):
         self.close()
 
     def _alive(self) -> bool:
-        ray = self._ray
-        if not ray.is_initialized():
-            return False
-        return bool(ray.get_runtime_context().get_node_id() == self._session)
+        return bool(self._ray.is_initialized() and _session_of(self._ray) == self._session)
+
+    def _check_open(self) -> None:
+        if not self._actors or not self._alive():
+            raise ValueError(
+                "shards: expected open ones, got closed ones or an ended Ray session; open them "
+                "anew"
+            )
 
     def _facts(self) -> list[Facts]:
         every = range(len(self._names))
@@ -143,16 +161,19 @@ class RayShards(ShardedSearch):
         return ids
 
     def _ask(self, queries: np.ndarray, calls: Mapping[int, Call]) -> list[tuple[Any, ...]]:
-        shared = self._shared(arrays.to_host(queries))
-        asked: dict[int, tuple[Any, ...]] = {}
-        ids = None
-        for shard, call in calls.items():
-            part = None if call.filter is None else arrays.to_host(call.filter)
-            if part is not None and part.dtype != np.bool_:
-                ids = self._shared(part) if ids is None else ids
-                part = None
-            fingerprint = self._fingerprints[shard]
-            asked[shard] = ("search", fingerprint, shared, ids, call._replace(filter=part))
+        rows = arrays.to_host(queries)
+        with self._lock:
+            self._check_open()  # or Ray would start a session to put something into
+            shared = self._shared(rows)
+            asked: dict[int, tuple[Any, ...]] = {}
+            ids = None
+            for shard, call in calls.items():
+                part = None if call.filter is None else arrays.to_host(call.filter)
+                if part is not None and part.dtype != np.bool_:
+                    ids = self._shared(part) if ids is None else ids
+                    part = None
+                fingerprint = self._fingerprints[shard]
+                asked[shard] = ("search", fingerprint, shared, ids, call._replace(filter=part))
         answers = self._answers(asked)
         # What Ray gives is read-only, and what one shard answers is the result.
         return (
@@ -165,21 +186,20 @@ class RayShards(ShardedSearch):
 
     def _answers(self, asked: Mapping[int, tuple[Any, ...]]) -> list[Any]:
         """What shards answer to (method, arguments...), in order; all are asked at once."""
-        if not self._actors or not self._alive():
-            raise ValueError(
-                "shards: expected open ones, got closed ones or an ended Ray session; open them "
-                "anew"
-            )
         deadline = time.monotonic() + self._timeout
-        pending = {
-            shard: getattr(self._actors[shard], method).remote(*arguments)
-            for shard, (method, *arguments) in asked.items()
-        }
+        with self._lock:
+            self._check_open()
+            pending = {
+                shard: getattr(self._actors[shard], method).remote(*arguments)
+                for shard, (method, *arguments) in asked.items()
+            }
         try:
             return [self._answer(shard, ref, deadline) for shard, ref in pending.items()]
         except BaseException:
-            for ref in pending.values():  # what still waits in a queue
-                self._ray.cancel(ref)
+            with self._lock:
+                self._check_open()  # closed meanwhile, which is why there is no answer
+                for ref in pending.values():  # what still waits in a queue
+                    self._ray.cancel(ref)
             raise
 
     def _answer(self, shard: int, ref: Any, deadline: float) -> Any:
@@ -191,10 +211,10 @@ class RayShards(ShardedSearch):
                 f"expected an answer within {self._timeout:g} s, got none; raise timeout, ask for "
                 "fewer queries at once, or see whether Ray has room for the process"
             )
-        except errors.RayActorError:
+        except errors.RayActorError:  # Ray does not always know which of the two it is
             problem = (
-                f"expected an answer, got a process that died in each of {self._retries + 1} "
-                "tries; see its machine's memory and Ray's logs"
+                f"expected an answer, got none in {self._retries + 1} tries from a process that "
+                "died or cannot be reached; see its machine's memory and Ray's logs, and ask again"
             )
         except errors.RayError as error:
             found = type(getattr(error, "cause", error)).__name__
@@ -236,6 +256,12 @@ def _join_session(ray: Any, needed: Mapping[str, float], n_shards: int) -> bool:
     return True
 
 
+def _session_of(ray: Any) -> tuple[str, str]:
+    """What tells this session, and this process's part in it, from others."""
+    context = ray.get_runtime_context()
+    return str(context.get_node_id()), str(context.get_job_id())
+
+
 def _files(paths: Any) -> list[Path]:
     if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Sequence):
         raise TypeError(
@@ -246,21 +272,23 @@ def _files(paths: Any) -> list[Path]:
     for path in paths:
         if not isinstance(path, (str, os.PathLike)):
             raise TypeError(f"paths: expected file names, got {path!r}; pass strings or paths")
-    return [Path(path).absolute() for path in paths]
+    return [index_checks.file_path(path, "paths").absolute() for path in paths]
 
 
 def _number(name: str, value: Any) -> float:
     """A finite number, not negative."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {value!r}; give one")
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name}: expected a finite number of at least 0, got {value!r}; give one")
+    if not 0 <= value <= MOST:  # type: ignore[operator]
+        raise ValueError(f"{name}: expected 0..{MOST:,.0f}, got {value!r}; give one of these")
     return float(value)
 
 
 def _share(name: str, value: Any) -> float:
     """What Ray reserves: a part of one, or a whole number."""
     number = _number(name, value)
+    if 0 < number < 1e-4:
+        raise ValueError(f"{name}: expected 0 or at least 0.0001, got {value!r}; Ray knows no less")
     if number > 1 and number != int(number):
         raise ValueError(
             f"{name}: expected a whole number beyond 1, got {value!r}; Ray shares only single ones"

@@ -88,6 +88,15 @@ def test_ids_follow_the_largest_one_so_far() -> None:
     assert index.ids.dtype == np.int64
 
 
+def test_ids_that_follow_each_other_take_no_memory(tmp_path) -> None:
+    index = hamming.Index.from_codes(DB[:10], ids=np.arange(50, 60))
+    index.add(DB[10:20], ids=list(range(60, 70)))
+    index.save(tmp_path / "index")
+    assert (tmp_path / "index").stat().st_size < 20 * 8 + 1000
+    assert b"range:50" in (tmp_path / "index").read_bytes()
+    assert index.ids.tolist() == list(range(50, 70))
+
+
 def test_the_last_ids_there_are() -> None:
     index = hamming.Index(64)
     index.add(DB[:1], ids=[2**63 - 3])

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -147,8 +148,9 @@ def test_without_retries_a_death_is_one_sentence(paths: list[Path]) -> None:
     with open_shards(paths, retries=0) as once:
         with pytest.raises(
             ShardError,
-            match=rf"^shard 0 \({paths[0]}\): expected an answer, got a process that died in each "
-            r"of 1 tries; see its machine's memory and Ray's logs$",
+            match=rf"^shard 0 \({paths[0]}\): expected an answer, got none in 1 tries from a "
+            r"process that died or cannot be reached; see its machine's memory and Ray's logs, and "
+            r"ask again$",
         ):
             stopped_then_killed(once.pids[0], lambda: once.topk(QUERIES, 3))
         deadline = time.monotonic() + 30
@@ -159,6 +161,32 @@ def test_without_retries_a_death_is_one_sentence(paths: list[Path]) -> None:
             except ShardError:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
+
+
+def test_a_search_after_the_end_starts_no_session(paths: list[Path]) -> None:
+    closed = open_shards(paths)
+    closed.close()
+    many = np.zeros((10_000, 8), np.uint8)  # more than travels with a call
+    with pytest.raises(ValueError, match=r"^shards: expected open ones, got closed ones"):
+        closed.topk(many, 3)
+
+
+def test_closing_while_others_search(paths: list[Path]) -> None:
+    closing = open_shards(paths)
+
+    def search() -> str:
+        while True:
+            try:
+                check(closing.topk(QUERIES, 20), expected(20))
+            except ValueError as error:
+                return str(error)
+
+    with ThreadPoolExecutor(3) as pool:
+        searches = [pool.submit(search) for _ in range(3)]
+        time.sleep(0.3)
+        closing.close()
+        for found in searches:
+            assert found.result(30).startswith("shards: expected open ones, got closed ones or an")
 
 
 def test_a_process_that_hangs_is_one_sentence(paths: list[Path]) -> None:
@@ -243,8 +271,10 @@ def test_arguments_that_need_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     for message, options in {
         r"^device: expected 'cpu' or 'cuda', got 'gpu'; ": {"device": "gpu"},
         r"^num_cpus: expected a whole number beyond 1, got 1\.5; ": {"num_cpus": 1.5},
-        r"^num_gpus: expected a finite number of at least 0, got -1; ": {"num_gpus": -1},
-        r"^timeout: expected a finite number of at least 0, got inf; ": {"timeout": float("inf")},
+        r"^num_gpus: expected 0..1,000,000, got -1; ": {"num_gpus": -1},
+        r"^timeout: expected 0..1,000,000, got inf; ": {"timeout": float("inf")},
+        r"^retries: expected 0..1,000,000, got 1099511627776; ": {"retries": 2**40},
+        r"^num_cpus: expected 0 or at least 0.0001, got 1e-05; ": {"num_cpus": 1e-5},
         r"^retries: expected at least 0, got -1; ": {"retries": -1},
         r"^paths: expected at least one file, got none; ": {"paths": []},
     }.items():
