@@ -36,7 +36,7 @@ if not __package__:  # run as a file, also by each process that this one starts:
 
 from rich.console import Console
 
-from bench import machine, report
+from bench import command, machine, report
 from bench.gpu_steps import STEPS, session, tables, targets
 from bench.gpu_steps.card import EmulatedCard, GpuCard, missing_gpu
 from bench.gpu_steps.frame import WRONG, Step
@@ -87,14 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    summary, _, rest = (__doc__ or "").partition("\n\n")
     names = ", ".join(step.name for step in STEPS)
-    parser = argparse.ArgumentParser(
-        prog="bench/gpu.py",
-        description=summary,
-        epilog=f"{rest}\nsteps: {names}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("bench/gpu.py", f"{__doc__}\nsteps: {names}")
     add = parser.add_argument
     add("--dry", action="store_true", help="on the tests' emulation, with small shapes")
     add(

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 if not __package__:  # run as a file: find the package, and let an installed `hamming` come first
     sys.path[:] = [*sys.path[1:], str(Path(__file__).resolve().parent.parent)]
 
-from bench import index_page, machine, report
+from bench import command, index_page, machine, report
 from bench.index_steps import changes, memory, problem, searches
 from bench.index_steps.contenders import LOADS, Faiss, Ours, contenders
 from bench.index_steps.problem import IdKind, Problem
@@ -199,13 +199,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="bench/index.py",
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("bench/index.py", __doc__)
     parser.add_argument("--codes", type=_codes, metavar="N", help="how many, e.g. 1e6 (1e7)")
     parser.add_argument("--bits", type=_bits, help="of a code (64)")
     parser.add_argument("--quick", action="store_true", help="1e5 codes of 64 bits")

@@ -28,7 +28,7 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
 from rich.console import Console
 
 import hamming
-from bench import machine, report, shapes, targets
+from bench import command, machine, report, shapes, targets
 from bench.ceilings import MEMORY_BYTES, Ceilings
 from bench.harness import Budget
 from bench.shapes import Shape
@@ -77,13 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="bench/latency.py",
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("bench/latency.py", __doc__)
     parser.add_argument("--quick", action="store_true", help="small shapes, few repeats")
     parser.add_argument(
         "--suite",

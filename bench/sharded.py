@@ -12,7 +12,6 @@ memory-mapped file; and how long a search takes whose process is killed before i
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import os
 import signal
@@ -32,7 +31,7 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
 import numpy as np
 
 import hamming
-from bench import machine, report, scale_page
+from bench import command, machine, report, scale_page
 from bench.harness import Budget, Timing, measure
 from hamming.sharded import RayShards, Shards
 
@@ -234,13 +233,7 @@ def run(plan: Plan) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
-    summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        prog="bench/sharded.py",
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command.parser("bench/sharded.py", __doc__)
     parser.add_argument("--quick", action="store_true", help="few codes, few repeats")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="the record")
     options = parser.parse_args(arguments)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays, checks
-from .index.ids import Ids
+from .index.ids import Ids, ascends
 from .layout import NO_INDEX
 
 _BLOCK = 2**20  # values read at a time: 8 MiB as float64
@@ -32,7 +32,7 @@ class StoredEmbeddings:
     """
 
     def __init__(self, array: Any, *, ids: Any, ranges: Any, scale: Any, offset: Any) -> None:
-        self.device = arrays.device_of(array, "embeddings")
+        arrays.device_of(array, "embeddings")  # or that it is no array
         _check_stored(array)
         self.array = array
         self.n_rows, self.dim = (int(n) for n in array.shape)
@@ -123,8 +123,7 @@ class StoredEmbeddings:
                 f"got {values.dtype} of shape {checks.shape_text(values)}; "
                 "say whose row each is"
             )
-        rising = values[1:] > values[:-1]
-        ascending = bool(rising.all())
+        ascending = ascends(values)
         ordered = values if ascending else arrays.module(values).sort(values)
         twice = ordered[1:] == ordered[:-1]
         if bool(twice.any()):

@@ -72,17 +72,12 @@ class TwoStageSearch:
         threshold: Any = 0.0,
         encode: Callable[[Any], Any] | None = None,
     ) -> None:
-        if not isinstance(index, Index):
-            raise TypeError(
-                f"index: expected a hamming.Index, got {type(index).__name__}; "
-                "wrap codes with hamming.Index.from_codes"
-            )
         if encode is not None and not callable(encode):
             raise TypeError(
                 f"encode: expected a function of queries, got {type(encode).__name__}; "
                 "pass for example Itq(64).fit(x).values"
             )
-        self.index = index
+        self.index = index_checks.index_only(index, Index)
         self._encode = encode
         self._threshold = _checked_threshold(threshold, index.n_bits)
         self._stored: StoredEmbeddings | None = None

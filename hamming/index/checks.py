@@ -4,14 +4,65 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from .. import arrays, checks
 from ..layout import MAX_BITS, bytes_for
 
+Kind = TypeVar("Kind")
+
 MAX_ID = 2**63 - 2  # the number after it is one still
+
+
+def index_only(index: Any, kind: type[Kind]) -> Kind:
+    """`index` if it is one.
+
+    Args:
+        index: the argument.
+        kind: `Index`, which is made of what is here.
+    """
+    if not isinstance(index, kind):
+        raise TypeError(
+            f"index: expected a hamming.Index, got {type(index).__name__}; "
+            "wrap codes with hamming.Index.from_codes"
+        )
+    return index
+
+
+def indexes_alike(indexes: Any, kind: type[Kind]) -> list[Kind]:
+    """`indexes` as a list of at least one, all of one n_bits and on one device."""
+    if not hasattr(indexes, "__iter__"):
+        raise TypeError(
+            f"indexes: expected a list of Index, got {type(indexes).__name__}; pass a list"
+        )
+    given = list(indexes)
+    if not given:
+        raise ValueError("indexes: expected at least one index, got none; use Index(n_bits)")
+    for index in given:
+        if not isinstance(index, kind):
+            raise TypeError(
+                f"indexes: expected a list of Index, got {type(index).__name__}; pass indexes"
+            )
+    for name in ("n_bits", "device"):
+        values = {getattr(index, name): None for index in given}
+        if len(values) > 1:
+            first, other, *_ = values
+            raise ValueError(
+                f"indexes: expected one {name}, got {first} and {other}; join indexes that are "
+                "alike"
+            )
+    return given
+
+
+def numbers_left(next_id: int, n_codes: int) -> None:
+    """There are so many ids from `next_id` on."""
+    if next_id + n_codes > MAX_ID + 1:
+        raise ValueError(
+            f"ids: expected ids for codes added after id {next_id - 1}, got none; "
+            "no larger ones are left"
+        )
 
 
 def bits(n_bits: Any) -> int:
@@ -193,11 +244,9 @@ def value_width(queries: np.ndarray, n_bits: int) -> None:
 def filter_array(filter: Any, like: np.ndarray) -> np.ndarray:
     """`filter` as bools or int64 ids, where `like` lies."""
     array = arrays.view(_listed(filter, "filter"), "filter").array
-    return (
-        _placed(array, "filter", like)
-        if array.dtype == np.bool_
-        else id_array(filter, "filter", like)
-    )
+    if array.dtype == np.bool_:
+        return _placed(array, "filter", like)
+    return id_array(array, "filter", like)
 
 
 def _placed(array: np.ndarray, name: str, like: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ from ..io import (
 from ..layout import MAX_BITS, bytes_for
 from . import checks as index_checks
 from .ids import Ids, ascends
-from .segments import Segment, live_rows
+from .segments import Segment, id_range, live_codes, live_ids
 
 FORMAT: Final = "hamming.index"
 VERSION: Final = 1
@@ -51,15 +51,17 @@ def write(
 ) -> None:
     """Write what is not removed of segments, on any device, without a copy of the whole."""
     count = sum(segment.n_alive for segment in segments)
-    first = _first_of_range(segments)
+    follow = id_range(segments)
     order = _Ascending()
     columns = {}
-    if first is None:
-        columns["ids"] = Column("I64", (count,), order.watch(_live_ids(segments)))
-    columns["codes"] = Column("U8", (count, n_bytes), _live_codes(segments, n_bytes))
+    if follow is None:
+        ids = map(arrays.to_host, live_ids(segments, CHUNK // 8))
+        columns["ids"] = Column("I64", (count,), order.watch(ids))
+    codes = map(arrays.to_host, live_codes(segments, max(1, CHUNK // n_bytes)))
+    columns["codes"] = Column("U8", (count, n_bytes), codes)
 
     def metadata(digests: Mapping[str, str]) -> dict[str, str]:
-        ids = ("ascending" if order.holds else "any") if first is None else f"range:{first}"
+        ids = ("ascending" if order.holds else "any") if follow is None else f"range:{follow.start}"
         return {
             "format": FORMAT,
             "version": str(VERSION),
@@ -183,33 +185,6 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _first_of_range(segments: tuple[Segment, ...]) -> int | None:
-    """The first id, if all follow each other."""
-    first = last = None
-    for segment in segments:
-        values = segment.ids.values
-        if segment.alive is not None or not isinstance(values, range):
-            return None
-        if last not in (None, values.start):
-            return None
-        first = values.start if first is None else first
-        last = values.stop
-    return first or 0
-
-
-def _live_ids(segments: tuple[Segment, ...]) -> Iterator[np.ndarray]:
-    for segment in segments:  # not live_rows, which would copy the codes too
-        for begin in range(0, len(segment), CHUNK // 8):
-            rows = slice(begin, begin + CHUNK // 8)
-            ids = segment.ids.array(segment.codes, rows)
-            yield arrays.to_host(ids if segment.alive is None else ids[segment.alive[rows]])
-
-
-def _live_codes(segments: tuple[Segment, ...], n_bytes: int) -> Iterator[np.ndarray]:
-    for _, codes in live_rows(segments, max(1, CHUNK // n_bytes)):
-        yield arrays.to_host(codes)
-
-
 class _Ascending:
     """Whether the ids that pass by ascend."""
 
@@ -220,6 +195,6 @@ class _Ascending:
     def watch(self, chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         for ids in chunks:
             if len(ids):
-                self.holds &= int(ids[0]) > self._last and bool((ids[1:] > ids[:-1]).all())
+                self.holds &= int(ids[0]) > self._last and ascends(ids)
                 self._last = int(ids[-1])
             yield ids

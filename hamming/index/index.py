@@ -16,7 +16,7 @@ from . import checks as index_checks
 from . import file as index_file
 from . import search as segment_search
 from .ids import Ids
-from .segments import Segment, joined, joined_ids, live_rows
+from .segments import Segment, joined, joined_ids, live_codes, live_ids
 from .state import (
     State,
     after,
@@ -27,6 +27,7 @@ from .state import (
     check_new,
     compact_ids,
     segment_ids,
+    without_rows,
 )
 from .tail import Tail
 
@@ -102,30 +103,11 @@ class Index:
             TypeError: an item is no index.
             ValueError: none is given, n_bits or devices differ, or two have an id in common.
         """
-        if not hasattr(indexes, "__iter__"):
-            raise TypeError(
-                f"indexes: expected a list of Index, got {type(indexes).__name__}; pass a list"
-            )
-        given = list(indexes)
-        if not given:
-            raise ValueError("indexes: expected at least one index, got none; use Index(n_bits)")
-        for index in given:
-            if not isinstance(index, Index):
-                raise TypeError(
-                    f"indexes: expected a list of Index, got {type(index).__name__}; pass indexes"
-                )
-        first = given[0]
-        for name in ("n_bits", "device"):
-            for index in given:
-                if getattr(index, name) != getattr(first, name):
-                    raise ValueError(
-                        f"indexes: expected one {name}, got {getattr(first, name)} and "
-                        f"{getattr(index, name)}; join indexes that are alike"
-                    )
+        given = index_checks.indexes_alike(indexes, Index)
         states = [index._state for index in given]
         check_disjoint(states)
-        whole = cls(first.n_bits)
-        whole._like = first._like
+        whole = cls(given[0].n_bits)
+        whole._like = given[0]._like
         whole._state = State(
             tuple(s for state in states for s in state.segments),
             sum(state.n_codes for state in states),
@@ -150,7 +132,7 @@ class Index:
         segments = self._state.segments
         if not segments:
             return arrays.module(self._like).empty(0, np.int64)  # type: ignore[no-any-return]
-        return arrays.read_only(Ids(joined_ids(list(segments))).array(self._like))
+        return arrays.read_only(Ids(joined_ids(segments)).array(self._like))
 
     @property
     def codes(self) -> np.ndarray:
@@ -175,7 +157,9 @@ class Index:
             `(n,) int64` and `(n, n_bytes) uint8`, where the index lies, as it was at the call.
         """
         step = checks.integer(size, "size", least=1, remedy="ask for at least one code at a time")
-        return live_rows(self._state.segments, step)
+        segments = self._state.segments
+        pairs = zip(live_ids(segments, step), live_codes(segments, step), strict=True)
+        return ((ids, codes) for ids, codes in pairs if len(ids))
 
     def add(self, codes: Any, ids: Any = None) -> None:
         """Add codes behind all others.
@@ -200,10 +184,8 @@ class Index:
                 new = self._new_ids(ids, len(rows), state)
                 if len(rows) == 0:
                     return
-                tail, self._tail = (
-                    self._tail,
-                    None,
-                )  # a failure leaves rows in it that none shall see
+                tail = self._tail
+                self._tail = None  # what fails leaves rows in it that no search shall see
                 segments, tail = appended(state, tail, rows, new)
                 arrays.settle(self._like)
                 self._tail = tail
@@ -229,17 +211,12 @@ class Index:
             state = self._state
             rows = [segment.find(wanted) for segment in state.segments]
             check_known(wanted, rows)
-            segments = []
-            for segment, found in zip(state.segments, rows, strict=True):
-                found = found[found >= 0]
-                left = segment.without(found) if len(found) else segment
-                if left is not None:
-                    segments.append(left)
+            segments = without_rows(state.segments, rows)
             if not segments or segments[-1].codes is not state.segments[-1].codes:
                 self._tail = None
             arrays.settle(self._like)
             n_codes = sum(segment.n_alive for segment in segments)
-            self._state = State(tuple(segments), n_codes, state.next_id)
+            self._state = State(segments, n_codes, state.next_id)
 
     def topk(
         self, query_codes: Any, k: int, *, filter: Any = None, threads: int | None = None
@@ -367,14 +344,7 @@ class Index:
         state = self._state
         with arrays.on_device(place) as moved:
             other._like = moved(self._like)
-            there: tuple[Segment, ...] = ()
-            if state.segments:
-                whole = joined(list(state.segments))
-                values, ascending = whole.ids.values, whole.ids.ascending
-                ids = Ids(
-                    values if isinstance(values, range) else moved(values), ascending=ascending
-                )
-                there = (Segment(moved(whole.codes), ids, None, len(whole), owned=True),)
+            there = (joined(state.segments).moved(moved),) if state.segments else ()
             other._state = state._replace(segments=there)
             arrays.settle(other._like)
         return other
@@ -426,7 +396,7 @@ class Index:
 
     def __reduce__(self) -> tuple[Any, ...]:
         host = self.to("cpu")
-        ids = joined_ids(list(host._state.segments)) if len(host) else None
+        ids = joined_ids(host._state.segments) if len(host) else None
         return _restored, (type(self), self.n_bits, host.codes, ids, host._state.next_id)
 
     def _queries(self, query_codes: Any) -> arrays.View:
@@ -439,11 +409,7 @@ class Index:
     def _new_ids(self, ids: Any, n_codes: int, state: State) -> range | np.ndarray:
         """Checked ids of new codes; a range where none are given."""
         if ids is None:
-            if state.next_id + n_codes > index_checks.MAX_ID + 1:
-                raise ValueError(
-                    f"ids: expected ids for codes added after id {state.next_id - 1}, got none; "
-                    "no larger ones are left"
-                )
+            index_checks.numbers_left(state.next_id, n_codes)
             return range(state.next_id, state.next_id + n_codes)
         new = index_checks.id_array(ids, "ids", self._like)
         index_checks.new_ids(new, n_codes)

@@ -6,10 +6,10 @@ memory. So a search holds on to the segments it began with, and a writer need no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -88,6 +88,13 @@ class Segment:
         ids = Ids(self.live_ids(), ascending=self.ids.ascending)
         return Segment(self.codes[self.alive], ids, None, self.n_alive, owned=True)
 
+    def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Segment:
+        """A segment of which nothing is removed, where `move` puts arrays."""
+        values = self.ids.values
+        there = values if isinstance(values, range) else move(values)
+        ids = Ids(there, ascending=self.ids.ascending)
+        return Segment(move(self.codes), ids, None, len(self), owned=True)
+
     def live_ids(self) -> np.ndarray:
         """`(n_alive,) int64`."""
         return self.ids.array(self.codes, slice(None) if self.alive is None else self.alive)
@@ -159,17 +166,28 @@ class Segment:
         return self.ids.take(indices)
 
 
-def live_rows(segments: tuple[Segment, ...], step: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Ids and codes of the rows that are not removed, of at most `step` rows at a time."""
+def live_ids(segments: Sequence[Segment], step: int) -> Iterator[np.ndarray]:
+    """Ids of the rows that are not removed, of at most `step` rows at a time."""
+    for segment, rows, alive in _pieces(segments, step):
+        ids = segment.ids.array(segment.codes, rows)
+        yield ids if alive is None else ids[alive]
+
+
+def live_codes(segments: Sequence[Segment], step: int) -> Iterator[np.ndarray]:
+    """Their codes, of the same rows at a time."""
+    for segment, rows, alive in _pieces(segments, step):
+        codes = segment.codes[rows]
+        yield codes if alive is None else codes[alive]
+
+
+def _pieces(
+    segments: Sequence[Segment], step: int
+) -> Iterator[tuple[Segment, slice, np.ndarray | None]]:
+    """Rows at a time, and which of them are not removed."""
     for segment in segments:
         for begin in range(0, len(segment), step):
-            rows: Any = slice(begin, begin + step)
-            ids, codes = segment.ids.array(segment.codes, rows), segment.codes[rows]
-            if segment.alive is not None:
-                alive = segment.alive[rows]
-                ids, codes = ids[alive], codes[alive]
-            if len(ids):
-                yield ids, codes
+            rows = slice(begin, begin + step)
+            yield segment, rows, None if segment.alive is None else segment.alive[rows]
 
 
 def full_mask(segment: Segment) -> np.ndarray:
@@ -178,7 +196,7 @@ def full_mask(segment: Segment) -> np.ndarray:
     return mask
 
 
-def joined(segments: list[Segment]) -> Segment:
+def joined(segments: Sequence[Segment]) -> Segment:
     """One segment, its own, of the rows that are not removed."""
     xp = arrays.module(segments[0].codes)
     codes = xp.concatenate([segment.live_codes() for segment in segments])
@@ -187,12 +205,19 @@ def joined(segments: list[Segment]) -> Segment:
     return Segment(codes, Ids(ids, ascending=ascending), None, len(codes), owned=True)
 
 
-def joined_ids(segments: list[Segment]) -> range | np.ndarray:
+def joined_ids(segments: Sequence[Segment]) -> range | np.ndarray:
     """The ids of the rows that are not removed, as a range if they are one."""
-    ranges = [s.ids.values for s in segments if s.alive is None and isinstance(s.ids.values, range)]
-    follow = all(a.stop == b.start for a, b in pairwise(ranges))
-    if len(ranges) == len(segments) and follow:
-        return range(ranges[0].start, ranges[-1].stop)
+    whole = id_range(segments)
+    if whole is not None:
+        return whole
     xp = arrays.module(segments[0].codes)
     ids: np.ndarray = xp.concatenate([segment.live_ids() for segment in segments])
     return ids
+
+
+def id_range(segments: Sequence[Segment]) -> range | None:
+    """The ids of the rows, if nothing is removed and they follow each other."""
+    ranges = [s.ids.values for s in segments if s.alive is None and isinstance(s.ids.values, range)]
+    if len(ranges) < len(segments) or any(a.stop != b.start for a, b in pairwise(ranges)):
+        return None
+    return range(ranges[0].start, ranges[-1].stop) if ranges else range(0)

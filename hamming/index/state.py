@@ -61,6 +61,17 @@ def appended(
     return tuple(segments), tail
 
 
+def without_rows(segments: Sequence[Segment], rows: Sequence[np.ndarray]) -> tuple[Segment, ...]:
+    """The segments without these rows of each (-1: none), as far as anything is left of them."""
+    left = []
+    for segment, found in zip(segments, rows, strict=True):
+        found = found[found >= 0]
+        rest = segment.without(found) if len(found) else segment
+        if rest is not None:
+            left.append(rest)
+    return tuple(left)
+
+
 def _room(n_codes: int, codes: np.ndarray) -> Tail:
     """Room for these codes, and where the machine gives it for as many as there are."""
     need = len(codes)

@@ -18,7 +18,7 @@ from .. import arrays, checks, io
 from ..index import Index
 from ..index import checks as index_checks
 from ..layout import MAX_BITS, bytes_for
-from .tables import index_only, optional, rows_of
+from .tables import optional, rows_of
 
 FLAT: Final = b"IBxF"
 MAPS: Final = (b"IBMp", b"IBM2")  # they differ in what FAISS builds when it reads them
@@ -42,7 +42,7 @@ def write(index: Index, path: str | os.PathLike[str]) -> None:
         ValueError: `path` names no file.
         OSError: the file cannot be written; an old one is as it was.
     """
-    file_path, parts = index_checks.file_path(path), _parts(index_only(index))
+    file_path, parts = index_checks.file_path(path), _parts(index_checks.index_only(index, Index))
 
     def fill(temporary: Path) -> None:
         with temporary.open("wb") as file:
@@ -72,15 +72,14 @@ def read(path: str | os.PathLike[str], *, n_bits: int | None = None, mmap: bool 
     file = index_checks.file_path(path)
     if file.stat().st_size == 0:
         raise ValueError(f"{file}: expected a FAISS file, got an empty one; write it again")
-    # As a plain array: searches are not slowed down by memmap's bookkeeping.
-    buffer = np.asarray(np.memmap(file, np.uint8, "r")) if mmap else np.fromfile(file, np.uint8)
+    buffer = np.memmap(file, np.uint8, "r") if mmap else np.fromfile(file, np.uint8)
     return _index(buffer, str(file), n_bits)
 
 
 def to_faiss(index: Index) -> Any:
     """The `faiss.IndexBinaryFlat`, or `IndexBinaryIDMap` of one, with a copy of the codes."""
     faiss = optional("faiss", "faiss")
-    whole = np.frombuffer(b"".join(_parts(index_only(index))), np.uint8)
+    whole = np.frombuffer(b"".join(_parts(index_checks.index_only(index, Index))), np.uint8)
     return faiss.deserialize_index_binary(whole)
 
 

@@ -18,7 +18,7 @@ from .. import checks, io
 from ..index import Index
 from ..index import checks as index_checks
 from ..layout import MAX_BITS, bytes_for
-from .tables import Gathered, Rows, index_only, one_query, optional, quoted, rows_of
+from .tables import Gathered, Rows, one_query, optional, quoted, rows_of
 
 N_BITS: Final = b"hamming.n_bits"  # in the schema's metadata
 MAX_WORDS: Final = 512  # DuckDB takes expressions of a depth of 1000
@@ -41,7 +41,8 @@ def write(index: Index, path: str | os.PathLike[str]) -> None:
         OSError: the file cannot be written; an old one is as it was.
     """
     pa, pq = _packages()
-    file_path, n_bytes = index_checks.file_path(path), bytes_for(index_only(index).n_bits)
+    file_path = index_checks.file_path(path)
+    n_bytes = bytes_for(index_checks.index_only(index, Index).n_bits)
     if _n_words(n_bytes) > MAX_WORDS:
         raise ValueError(
             f"index: expected at most {64 * MAX_WORDS} bits, got {index.n_bits}; "

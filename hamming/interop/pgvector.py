@@ -17,7 +17,7 @@ from .. import checks
 from ..index import Index
 from ..index import checks as index_checks
 from ..layout import bytes_for
-from .tables import CHUNK_BYTES, Gathered, Rows, index_only, one_query, quoted, rows_of
+from .tables import CHUNK_BYTES, Gathered, Rows, one_query, quoted, rows_of
 
 Bytes = bytes | bytearray | memoryview
 
@@ -125,7 +125,7 @@ def to_copy(index: Index) -> Iterator[bytes]:
     Raises:
         TypeError: `index` is no index.
     """
-    return _copied(index_only(index).snapshot())
+    return _copied(index_checks.index_only(index, Index).snapshot())
 
 
 def _copied(index: Index) -> Iterator[bytes]:

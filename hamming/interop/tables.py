@@ -33,16 +33,6 @@ class Rows(NamedTuple):
     codes: np.ndarray
 
 
-def index_only(index: Any) -> Index:
-    """`index` if it is one."""
-    if not isinstance(index, Index):
-        raise TypeError(
-            f"index: expected a hamming.Index, got {type(index).__name__}; "
-            "wrap codes with hamming.Index.from_codes"
-        )
-    return index
-
-
 def rows_of(index: Index, step: int | None = None) -> Iterator[Rows]:
     """The rows of an index as it is now, in host memory, a few at a time; codes are contiguous.
 

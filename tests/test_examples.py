@@ -1,4 +1,4 @@
-"""The examples of docs/interop.md run, and the SQL it shows is what the functions give."""
+"""Examples of README and docs/interop.md run; the SQL shown there is what the functions give."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ from hamming.interop import parquet, pgvector
 from tests.hamming.interop.server import postgres
 
 __all__ = ["postgres"]
-PAGE = (Path(__file__).parent.parent / "docs/interop.md").read_text()
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/interop.md").read_text()
+
+
+def test_readme_runs_from_its_top(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs no GPU: searching an array, and an index that changes and is saved."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    examples = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for example in examples[:2]:
+        exec(compile(example, "README.md", "exec"), names)
+    assert len(names["index"]) == len(names["db"]) - 10
 
 
 def test_the_examples_run(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
