@@ -55,7 +55,7 @@ QUICK = (Chain("ViT-B-32", 2, 64, 100_000, 10, 100),)
 
 
 def measure(chain: Chain, device: str, seconds: float) -> dict[str, Any]:
-    """Median seconds of each part: the encoder, the search after it, both, and both as a graph."""
+    """Median seconds of the encoder, the search after it, both; as graphs, both and the search."""
     torch.manual_seed(0)
     encode, image_size = _encoder(chain, device)
     images = torch.randn(
@@ -72,11 +72,12 @@ def measure(chain: Chain, device: str, seconds: float) -> dict[str, Any]:
             "chain": lambda: search(images),
         }
         if device != "cpu":
-            captured = search.captured(images)
+            captured, alone = search.captured(images), after.captured(continuous)
             calls["graph"] = lambda: captured(images)
+            calls["search graph"] = lambda: alone(continuous)
         times = {name: _times(call, device, seconds / len(calls)) for name, call in calls.items()}
     medians = {name: statistics.median(found) for name, found in times.items()}
-    return {
+    found = {
         "name": str(chain),
         "chain": asdict(chain),
         "median_s": medians,
@@ -85,6 +86,9 @@ def measure(chain: Chain, device: str, seconds: float) -> dict[str, Any]:
         "search_share": medians["search"] / (medians["encode"] + medians["search"]),
         "search_to_encoder": medians["search"] / medians["encode"],
     }
+    if "graph" in medians:  # where the host's part is left out of both
+        found["search_share_of_graph"] = medians["search graph"] / medians["graph"]
+    return found
 
 
 def _dtype(device: str) -> torch.dtype:
@@ -134,6 +138,8 @@ def table(rows: list[dict[str, Any]]) -> Table:
     for row in rows:
         found = {name: f"{1e3 * seconds:.3g} ms" for name, seconds in row["median_s"].items()}
         share = f"{row['search_share']:.0%}"
-        parts = (found["encode"], found["search"], share, found["chain"], found.get("graph", "-"))
-        shown.add_row(row["name"], *parts)
+        graph = found.get("graph", "-")
+        if "search_share_of_graph" in row:
+            graph += f" ({row['search_share_of_graph']:.0%} search)"
+        shown.add_row(row["name"], found["encode"], found["search"], share, found["chain"], graph)
     return shown

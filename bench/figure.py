@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .report import rows_of
-
 # Colours of Okabe and Ito, which stay apart for most eyes; ours is black and thick.
 _STYLES: dict[str, dict[str, Any]] = {
     "hamming": {"color": "#000000", "marker": "o", "linewidth": 2.4, "zorder": 5},
@@ -24,7 +22,7 @@ def save(record: dict, path: Path) -> None:
     import matplotlib
     from matplotlib.figure import Figure
 
-    rows = rows_of(record, "batch_size")
+    rows = [row for row in record["rows"] if row["suite"] == "batch_size"]
     widths = sorted({row["shape"]["n_bits"] for row in rows})
     figure = Figure(figsize=(5.2 * len(widths) + 0.6, 4.8), layout="constrained", dpi=150)
     panels = figure.subplots(1, len(widths), sharey=True, squeeze=False)[0]

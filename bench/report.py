@@ -21,6 +21,7 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
 from rich.console import Console
 from rich.table import Table
 
+from bench import figure
 from bench.suites import SUITES
 
 
@@ -212,8 +213,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, KeyError) as error:
         parser.error(f"{options.results}: expected a result of bench/latency.py, got {error!r}")
     if options.figure:
-        from bench import figure
-
         if not rows_of(record, "batch_size"):
             parser.error(f"{options.results}: expected rows of the suite batch_size, got none")
         figure.save(record, options.figure)

@@ -10,6 +10,7 @@ from . import (
     facts,
     guarantees,
     kernels,
+    launches,
     peers,
     sanitizers,
     small_batches,
@@ -26,7 +27,8 @@ _MEASURED = (
     peers.STEP,
     worst_cases.STEP,
     guarantees.STEP,
-    tuning.STEP,
+    launches.STEP,
     sanitizers.STEP,
+    tuning.STEP,
 )
 STEPS = (facts.STEP, kernels.step(_MEASURED), *_MEASURED)

@@ -33,6 +33,7 @@ SHRUNKEN = Tuning(
 )
 # More than a block of each variant holds.
 QUERIES: dict[Variant, int] = {"popc": 11, "popc carry-save": 11, "mma": 70, "wgmma": 150}
+TALLIED: tuple[Variant, ...] = ("mma", "wgmma")  # those that have hits to add up
 WIDTHS = (8, 24, 64, 104, 128, 256, 264, 512, 1000, 1024, 2048, 2056)
 ORDERS: tuple[codes.Order, ...] = ("equal", "descending", "hundred", "duplicates", "sparse")
 _SHOWN = 5  # differences of a case that are kept
@@ -54,6 +55,12 @@ def small(variant: Variant, n_bits: int, dry: bool) -> tuple[Search, ...]:
         *(replace(base, share=share, k=100) for share in (0.0, 0.001, 0.5)),
         *(replace(base, offset=offset) for offset in shifts),
     )
+
+
+def tallied(variant: Variant, n_bits: int, dry: bool) -> tuple[Search, ...]:
+    """The same problems, with hits added up beforehand."""
+    tuning = replace(SHRUNKEN, tally=True)
+    return tuple(replace(search, tuning=tuning) for search in small(variant, n_bits, dry))
 
 
 def large(n_bits: int) -> tuple[Search, ...]:
@@ -172,6 +179,11 @@ def cases(dry: bool) -> Sequence[Case]:
             search = replace(small(variant, n_bits, dry)[0], n_codes=600 if dry else 20_011)
             name = f"radius, {variant}, {n_bits} bits"
             found.append(Case(name, radius(search), 2, (search,), variant=variant))
+    for variant in TALLIED:
+        for n_bits in widths[:1] if dry else (64, 256, 1024):
+            searches = tallied(variant, n_bits, dry)
+            case = Case(f"{variant} tally, {n_bits} bits", differences(searches), 2, searches)
+            found.append(replace(case, variant=variant))
     for n_bits in () if dry else (64, 256, 1024):
         searches = large(n_bits)
         found.append(Case(f"N=1e6, {n_bits} bits", differences(searches), 12, searches))

@@ -45,6 +45,8 @@ def variants(without: Sequence[str]) -> dict[str, int]:
         for n_bits in (64, 104, 256)
         for search in correctness.small(variant, n_bits, dry=True)
     ]
+    for variant in correctness.TALLIED:
+        searches += correctness.tallied(variant, 256, dry=True)
     found = correctness.differences(searches)(card)
     return {"problems": found["problems"], "n_wrong": found["n_wrong"]}
 

@@ -26,7 +26,7 @@ def show(record: dict[str, Any]) -> None:
         table = matrix(kept) if step == "batches" else contenders(step, kept)
         if table is not None:
             console.print(table)
-    for line in [*tuned(record), *crossovers(record), *troubles(record)]:
+    for line in [*launched(record), *tuned(record), *crossovers(record), *troubles(record)]:
         console.print(line, markup=False)
     console.print(aims(record))
 
@@ -70,6 +70,19 @@ def _cell(found: dict[str, Any]) -> str:
         if key in found:
             words += f" {found[key]:.3g} {unit}"
     return words
+
+
+def launched(record: dict[str, Any]) -> list[str]:
+    """Where the time of a search goes, the longest kernels first."""
+    rows = record["steps"].get("launches", {}).get("rows", {})
+    lines = []
+    for name, row in rows.items():
+        if "busy_us" not in row:
+            continue
+        parts = ", ".join(f"{kernel} {us:.0f}" for kernel, us in row["microseconds"].items())
+        busy, span, n = row["busy_us"], row["span_us"], len(row["launches"])
+        lines.append(f"{name}: {n} launches, {busy:.0f} of {span:.0f} us busy: {parts}")
+    return lines
 
 
 def tuned(record: dict[str, Any]) -> list[str]:

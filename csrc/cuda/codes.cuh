@@ -86,15 +86,15 @@ HAMMING_DEVICE void write_hit(const Search& search, int query, u64 place, u32 di
   }
 }
 
-HAMMING_DEVICE void count_hit(const Search& search, int query, u32 distance) {
+HAMMING_DEVICE void count_hits(const Search& search, int query, u32 distance, u32 count) {
   if (search.histograms == nullptr) return;
-  atomicAdd(search.histograms + static_cast<i64>(query) * search.n_distances + distance, 1u);
+  atomicAdd(search.histograms + static_cast<i64>(query) * search.n_distances + distance, count);
 }
 
 // Appends a hit of this thread's own.
 HAMMING_DEVICE void append(const Search& search, int query, u32 distance, i64 row) {
   write_hit(search, query, atomicAdd(search.counts + query, u64{1}), distance, row);
-  count_hit(search, query, distance);
+  count_hits(search, query, distance, 1);
 }
 
 // The same for a whole warp and one query: one addition for all, one for each distance among them.

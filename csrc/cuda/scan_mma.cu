@@ -289,5 +289,5 @@ extern "C" __global__ void __launch_bounds__(kThreads, 2) scan_mma(const Search 
       compare(search, queries, buffer, columns, first_query, codes[i], first + i * kGroup);
     }
   }
-  empty_buffer(search, buffer, first_query);
+  hand_over(search, buffer, first_query);
 }

@@ -271,7 +271,7 @@ HAMMING_DEVICE void compare_tiles(const Search& search, const Shared& shared, i6
     }
     warp_arrive(shared.emptied + stage);
   }
-  empty_buffer(search, buffer, first_query);
+  hand_over(search, buffer, first_query);
 }
 
 // blockIdx.x: 128 queries; blockIdx.y: every gridDim.y-th tile. Blocks that are neighbours in x

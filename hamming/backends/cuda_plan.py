@@ -8,7 +8,7 @@ on a card (`bench/gpu.py`).
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -69,6 +69,11 @@ class Tuning:
         tie_chunks: chunks a flooded segment is cut into. Assumed.
         blocks_per_sm: blocks of 256 threads that share the tiles. Measured there: more than fit
             beside each other, so that the last ones are short, gain 1 %.
+        first_samples: rows of the first segment at most, in rows of the sample: where all codes are
+            equal, all of it are hits. Assumed; less costs a segment more and floods less.
+        tally: whether hits of the multiplies are added up in the warp before they are counted in
+            memory. For floods, which cost a batch 8 times a search of random codes on an H100
+            (gpu-h100.json); off until a card has measured it.
     """
 
     mma_queries: int = 4
@@ -84,6 +89,8 @@ class Tuning:
     large_batch: int = 129
     tie_chunks: int = 512
     blocks_per_sm: int = 64
+    first_samples: int = 8
+    tally: bool = False
 
 
 TUNING = Tuning()
@@ -152,10 +159,18 @@ def alignment_of(address: int) -> int:
 def scan_for(shape: Shape, facts: Facts, tuning: Tuning = TUNING) -> Scan:
     """The kernel that suits a batch: see csrc/cuda/scan_*.cu."""
     if _wgmma_pays(shape, tuning) and wgmma_runs(shape, facts):
-        return wgmma_scan(shape)
+        return _tallied(wgmma_scan(shape), tuning)
     if shape.n_queries >= tuning.mma_queries and mma_runs(shape, facts):
-        return mma_scan(shape, facts)
+        return _tallied(mma_scan(shape, facts), tuning)
     return popc_scan(shape, facts)
+
+
+def _tallied(scan: Scan, tuning: Tuning) -> Scan:
+    """With the hits added up beforehand, if they are to be: see csrc/cuda/hits.cuh."""
+    if not tuning.tally:
+        return scan
+    defines = (*scan.kernel.defines, ("HAMMING_TALLY", 1))
+    return replace(scan, kernel=scan.kernel._replace(defines=defines))
 
 
 def _wgmma_pays(shape: Shape, tuning: Tuning) -> bool:
@@ -287,7 +302,7 @@ def topk_plan(shape: Shape, k: int, tuning: Tuning = TUNING) -> TopkPlan:
         # Of the sample, k codes lie within the limit; four times as many with those at the limit
         # itself (distances are few), and half of the room is for them. But not much more than the
         # sample: where all codes are equal, all of the first segment are hits.
-        first = min(capacity * sampled // (8 * k), 8 * sampled)
+        first = min(capacity * sampled // (8 * k), tuning.first_samples * sampled)
     growth = tuning.batch_growth if shape.n_queries >= tuning.large_batch else tuning.growth
     return TopkPlan(
         query_tile, capacity, n_runs, run_codes, _segments(shape.n_codes, first, growth)

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ import pytest
 import hamming
 from bench import gpu
 from bench.gpu_peers import blocks, peers
-from bench.gpu_steps import STEPS, codes, correctness, searches, session, tables
+from bench.gpu_steps import STEPS, codes, correctness, launches, searches, session, tables
 from bench.gpu_steps import peers as peer_step
 from bench.gpu_steps.card import EmulatedCard, missing_gpu
 from bench.gpu_steps.frame import FAILED, NO_GPU, NOT_RUN, RAN, WRONG, Case, attempt
@@ -124,6 +125,45 @@ def test_a_bad_case_costs_itself_alone(
     assert "failed: bad, failing: ValueError: two" in capsys.readouterr().out
     again = {name for name, row in found.items() if not session.finished(row)}
     assert again == {"impossible", "failing", "for a GPU", "dying", "the same variant", "too long"}
+
+
+class SeenByAProfiler:
+    """What torch's profiler would say of two kernels, the host's part among them."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __enter__(self) -> SeenByAProfiler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def events(self) -> list[SimpleNamespace]:
+        def event(name: str, device: str, start: float, took: float) -> SimpleNamespace:
+            span = SimpleNamespace(start=start, elapsed_us=lambda: took)
+            return SimpleNamespace(name=name, device_type=f"DeviceType.{device}", time_range=span)
+
+        return [
+            event("sort", "CUDA", 110.0, 3.0),
+            event("launch", "CPU", 90.0, 500.0),
+            event("scan", "CUDA", 100.0, 8.0),
+        ]
+
+
+def test_launches_are_told_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    profiler = SimpleNamespace(
+        profile=SeenByAProfiler, ProfilerActivity=SimpleNamespace(CUDA="CUDA")
+    )
+    nothing = SimpleNamespace(synchronize=lambda: None)
+    torch = SimpleNamespace(profiler=profiler, cuda=nothing)
+    monkeypatch.setattr(launches, "torch_module", lambda: torch)
+    assert launches.launched(lambda: None) == [("scan", 0.0, 8.0), ("sort", 10.0, 3.0)]
+    found = launches.timed(Search(64, 500, 2, 5))(EmulatedCard())
+    assert found["microseconds"] == {"scan": 8.0, "sort": 3.0}
+    assert (found["busy_us"], found["span_us"]) == (11.0, 13.0)
+    record = {"steps": {"launches": {"rows": {"64 bits": found}}}}
+    assert tables.launched(record) == ["64 bits: 2 launches, 11 of 13 us busy: scan 8, sort 3"]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:

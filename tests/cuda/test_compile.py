@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from hamming.backends import cuda_compile, cuda_plan
-from hamming.backends.cuda_plan import Facts, Kernel, Shape
+from hamming.backends.cuda_plan import Facts, Kernel, Shape, Tuning
 
 pytest.importorskip("cupy", reason="needs CuPy and NVRTC: hamming-kd[dev]")
 
+TALLIED = Tuning(tally=True)
 CAPABILITIES = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
 ENTRIES = re.compile(r'extern "C" __global__ void\s+(?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(')
 
@@ -32,6 +33,8 @@ def kernels(capability: tuple[int, int]) -> list[Kernel]:
         for n_queries in (1, 8, 64, 1000):
             shape = Shape(n_queries, 10**8, n_bytes, alignment)
             found.append(cuda_plan.scan_for(shape, facts).kernel)
+            if n_bytes in (8, 32, 128):
+                found.append(cuda_plan.scan_for(shape, facts, TALLIED).kernel)
         if n_bytes in (8, 32, 13):
             found.append(cuda_plan.popc_kernel("place_ties", shape, facts, 1))
     return sorted({kernel._replace(entry="", block=0, shared=0) for kernel in found})

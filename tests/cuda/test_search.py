@@ -111,6 +111,21 @@ def test_floods_of_every_segment(facts: Facts, kind: str) -> None:
         check_topk(backend, queries, db, k, mask)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("facts", "n_queries"), [(AMPERE, 40), (HOPPER, 40), (HOPPER, 130)])
+def test_hits_that_are_added_up_beforehand(facts: Facts, n_queries: int, kind: str) -> None:
+    tuning = replace(SMALL, tally=True, wgmma_queries=100)
+    shape = Shape(n_queries, 3_000, 32, 16)
+    assert ("HAMMING_TALLY", 1) in cuda_plan.scan_for(shape, facts, tuning).kernel.defines
+    rng = np.random.default_rng(2)
+    db = aligned(codes(rng, 3_000, 32, kind))
+    queries = codes(rng, n_queries, 32, "random")
+    queries[0], queries[-1] = 0, db[5]
+    backend = backend_of(facts, tuning, 1)
+    for k in (1, 40):
+        check_topk(backend, queries, db, k)
+
+
 def test_ties_are_ranked_over_chunks() -> None:
     """The wanted ties end in the third chunk, and chunks have different numbers of them."""
     tuning = replace(SMALL, sample_codes=0, least_hits=4)

@@ -41,6 +41,14 @@ def test_warp_collectives(seed: int) -> None:
     assert (out[..., 7] == 9).all()
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lanes_with_the_same_value(seed: int) -> None:
+    lane = np.arange(32)
+    same = (lane[:, None] % 5 == lane % 5) @ (1 << lane)
+    found = collective("matches", 64, block=64, seed=seed)
+    np.testing.assert_array_equal(found.reshape(2, 32), [same, same])
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_half_a_warp_may_meet_on_its_own(seed: int) -> None:
     lane = np.arange(32)

@@ -30,6 +30,28 @@ inline unsigned ballot(const Site& site, unsigned mask, bool mine) {
 }
 
 template <class T>
+struct Match {
+  T mine;
+  unsigned same;
+};
+
+template <class T>
+unsigned match_any(const Site& site, unsigned mask, T value) {
+  Match<T> match{value, 0};
+  meet_warp(site, mask, &match, [](void* const* brought, unsigned lanes) {
+    for (unsigned lane = 0; lane < kWarp; ++lane) {
+      if ((lanes >> lane & 1) == 0) continue;
+      auto& to = *static_cast<Match<T>*>(brought[lane]);
+      for (unsigned other = 0; other < kWarp; ++other) {
+        if ((lanes >> other & 1) == 0) continue;
+        if (static_cast<const Match<T>*>(brought[other])->mine == to.mine) to.same |= 1u << other;
+      }
+    }
+  });
+  return match.same;
+}
+
+template <class T>
 struct Shuffled {
   T mine;
   int source;  // a lane, or -1 for the lane itself
@@ -103,6 +125,11 @@ inline int __any_sync(unsigned mask, int predicate, EMULATED_HERE) {
 }
 inline int __all_sync(unsigned mask, int predicate, EMULATED_HERE) {
   return emulated::ballot({"__all_sync", file, line}, mask, predicate != 0) == mask;
+}
+template <class T>
+unsigned __match_any_sync(unsigned mask, T value, EMULATED_HERE) {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "what CUDA compares");
+  return emulated::match_any({"__match_any_sync", file, line}, mask, value);
 }
 // Lanes may come to it from different places.
 inline void __syncwarp(unsigned mask = emulated::kFullMask) {

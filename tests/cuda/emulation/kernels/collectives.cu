@@ -17,6 +17,11 @@ extern "C" __global__ void __launch_bounds__(64) shuffles(i32* out) {
   out[7] = static_cast<i32>(__shfl_sync(kAll, 0x100000000ll * lane, 9) >> 32);
 }
 
+extern "C" __global__ void matches(u32* out) {
+  const u32 lane = threadIdx.x % 32;
+  out[threadIdx.x] = __match_any_sync(kAll, lane % 5 + threadIdx.x / 32);
+}
+
 // Half a warp meets on its own before all of it does.
 extern "C" __global__ void half_warp(u32* out) {
   u32 low = 0;
