@@ -97,6 +97,14 @@ def element(x: Any, array: np.ndarray) -> str:
     return "bfloat16" if is_bfloat16 else str(array.dtype)
 
 
+def floats(x: Any, array: np.ndarray) -> np.ndarray:
+    """`array`, the view of `x`, with bfloat16 as float32."""
+    if element(x, array) != "bfloat16":
+        return array
+    bits: np.ndarray = array.astype(np.uint32) << 16
+    return bits.view(np.float32)
+
+
 def _on_gpu(x: Any, name: str) -> View:
     try:
         import cupy

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import arrays
-from .layout import NO_DISTANCE, NO_INDEX, RadiusResult, TopK
+from .layout import NO_DISTANCE, NO_INDEX, RadiusResult, Rescored, TopK
 
 _DISTANCE_BITS = 25  # distances are below 2**24
 
@@ -55,6 +55,24 @@ def radius_in_order(results: Sequence[RadiusResult]) -> RadiusResult:
     indices = xp.concatenate([part.indices for part in results])
     order = xp.argsort((queries << _DISTANCE_BITS) + distances, kind="stable")
     return RadiusResult(offsets, distances[order], indices[order])
+
+
+def rescored_in_order(results: Sequence[Rescored], k: int) -> Rescored:
+    """The k best of several lists; equal scores keep the order of the lists.
+
+    Args:
+        results: `Rescored`s of NumPy or CuPy arrays `(n_queries, any)`, of the same queries.
+        k: entries of the result; the lists have as many together.
+    """
+    if len(results) == 1:
+        return Rescored(*(part[:, :k] for part in results[0]))
+    xp = arrays.module(results[0].scores)
+    scores = xp.concatenate([part.scores for part in results], axis=1)
+    indices = xp.concatenate([part.indices for part in results], axis=1)
+    order = xp.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return Rescored(
+        xp.take_along_axis(scores, order, axis=1), xp.take_along_axis(indices, order, axis=1)
+    )
 
 
 def _query_of_hits(result: RadiusResult) -> np.ndarray:

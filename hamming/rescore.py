@@ -52,11 +52,10 @@ def rescore(
     backend = choose(device)
     order = checks.bit_order(bitorder)
     with arrays.placed(queries, "queries"):
-        values, kind = arrays.view(queries, "queries")
+        given, kind = arrays.view(queries, "queries")
+        values = arrays.floats(queries, given)
         db = arrays.contiguous(arrays.view(db_codes, "db_codes").array)
         rows = arrays.view(indices, "indices").array
-        if arrays.element(queries, values) == "bfloat16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
         checks.rescore_shapes(values, db, rows)
         count = checks.rescore_k(k, rows.shape[-1], device)
         if device == "cpu":  # elsewhere a look at the values would wait for the device

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from .. import arrays
 from ..index import Index
 
 Span = tuple[int, int]
@@ -16,6 +17,13 @@ def span_of(index: Index) -> Span | None:
     """Of the ids of an index; removed ones may count. None if it is empty."""
     bounds = [segment.bounds() for segment in index._state.segments]
     return (min(b[0] for b in bounds), max(b[1] for b in bounds)) if bounds else None
+
+
+def held(index: Index, ids: np.ndarray) -> np.ndarray:
+    """Which of the ids, of any shape and where the index lies, it has."""
+    rows = (segment.find(ids) for segment in index._state.segments)
+    nothing: np.ndarray = arrays.module(ids).zeros(ids.shape, np.bool_)
+    return sum((found >= 0 for found in rows), start=nothing)
 
 
 def check_one_width(widths: Sequence[int]) -> None:

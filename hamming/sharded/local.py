@@ -11,7 +11,8 @@ import numpy as np
 
 from .. import arrays
 from ..index import Index
-from .agreement import Span, check_disjoint, check_one_width, span_of
+from ..layout import NO_INDEX
+from .agreement import Span, check_disjoint, check_one_width, held, span_of
 from .search import Call, ShardedSearch
 
 Answer = tuple[Any, ...]
@@ -85,10 +86,20 @@ class Shards(ShardedSearch):
 
     def _search(self, shard: int, queries: np.ndarray, call: Call) -> Answer:
         index, part = self._indexes[shard], call.filter
+        if call.method == "rescore":
+            return _rescored(index, queries, call)
         if part is not None and index.device == "cpu":
             part = arrays.to_host(part)
         find = index.topk if call.method == "topk" else index.radius_search
         return find(queries, call.limit, filter=part, threads=call.threads)
+
+
+def _rescored(index: Index, queries: np.ndarray, call: Call) -> Answer:
+    """Scores and ids of the candidates that an index has, and which they are."""
+    xp = arrays.module(queries)
+    ids = arrays.to_host(call.filter) if xp is np else xp.asarray(call.filter)
+    known = held(index, ids)
+    return *index.rescore(queries, xp.where(known, ids, NO_INDEX), call.limit), known
 
 
 def _check(indexes: Any) -> None:

@@ -11,17 +11,17 @@ import numpy as np
 
 from .. import arrays, checks
 from ..index import checks as index_checks
-from ..layout import RadiusResult, TopK, bytes_for
-from ..merging import radius_in_order, topk_in_order
+from ..layout import NO_INDEX, RadiusResult, Rescored, TopK, bytes_for
+from ..merging import radius_in_order, rescored_in_order, topk_in_order
 
 
 class Call(NamedTuple):
     """A search of one shard, as the shard's index has it.
 
     Attributes:
-        method: "topk" or "radius_search".
+        method: "topk", "radius_search" or "rescore".
         limit: k or the radius.
-        filter: the shard's part of it.
+        filter: the shard's part of it; of a "rescore" the candidates, whatever shard has them.
         threads: as given.
     """
 
@@ -123,6 +123,48 @@ class ShardedSearch(ABC):
             found = radius_in_order([RadiusResult(*x) for x in self._ask(rows, calls)])
             return arrays.result_like(kind, _beside(rows, found))
 
+    def rescore(self, queries: Any, ids: Any, k: int) -> Rescored:
+        """The k candidates of each query with the highest inner product, codes read as +-1.
+
+        As `Index.rescore`; every shard scores the candidates that it has. Equal scores: by shard,
+        then row.
+
+        Args:
+            queries: `(n_queries, n_bits)` floats, or one query `(n_bits,)`.
+            ids: `(n_queries, m)` ids as `topk` returns them; -1 = no candidate.
+            k: 1..m.
+
+        Returns:
+            `Rescored(scores float32, ids int64)`, each `(n_queries, k)`, of the kind of `queries`
+            and where they are. With fewer than k candidates the tail is id -1, score -inf.
+
+        Raises:
+            TypeError: an argument is no array, or of a wrong dtype.
+            ValueError: shapes, devices or k do not fit, no shard has an id (not looked at where the
+                queries are on a GPU), or a query is not finite.
+        """
+        with arrays.placed(queries, "queries"):
+            given, kind = arrays.view(queries, "queries")
+            values = arrays.floats(queries, given)
+            index_checks.value_width(values, self.n_bits)
+            wanted = index_checks.id_array(ids, "ids", values)
+            index_checks.candidates(wanted, values)
+            checks.rescore_k(k, wanted.shape[-1], arrays.device_of(queries, "queries"))
+            rows = arrays.contiguous(values.reshape(-1, self.n_bits))
+            wanted = arrays.contiguous(wanted.reshape(len(rows), -1))
+            calls = {
+                shard: Call("rescore", int(k), wanted, None)
+                for shard, n in enumerate(self._counts)
+                if n or shard == 0
+            }
+            answers = self._ask(rows, calls)
+            if arrays.module(wanted) is np:  # elsewhere a look at the values would wait
+                _check_known(wanted, [known for *_, known in answers])
+            found = rescored_in_order([Rescored(*x) for *x, _ in answers], int(k))
+            if values.ndim == 1:
+                found = Rescored(found.scores[0], found.indices[0])
+            return arrays.result_like(kind, _beside(rows, found))
+
     @abstractmethod
     def _ask(self, queries: np.ndarray, calls: Mapping[int, Call]) -> list[tuple[Any, ...]]:
         """What shards answer, in the order of the calls: where the queries are, or on the host.
@@ -148,6 +190,13 @@ class ShardedSearch(ABC):
             return [array] * len(self._counts)
         index_checks.live_mask(array, len(self))
         return [array[a:b] for a, b in pairwise(accumulate(self._counts, initial=0))]
+
+
+def _check_known(ids: np.ndarray, known: Sequence[np.ndarray]) -> None:
+    """Every candidate is in some shard."""
+    missing = ids[(ids != NO_INDEX) & ~np.logical_or.reduce(known)]
+    if len(missing):
+        raise index_checks.unknown(int(missing[0]), len(missing))
 
 
 def _beside(queries: np.ndarray, found: arrays.Result) -> arrays.Result:

@@ -95,6 +95,18 @@ def test_filters(shards: RayShards) -> None:
     check(found, (offsets, distances, IDS[KEPT][rows]))
 
 
+def test_candidates(shards: RayShards) -> None:
+    queries = RNG.integers(-2, 3, (len(QUERIES), 64)).astype(np.float32)
+    ids = shards.topk(QUERIES, 40).indices
+    check(shards.rescore(queries, ids, 9), whole().rescore(queries, ids, 9))
+    with pytest.raises(ValueError, match=r"^ids: expected ids of the index, got \d+, which it"):
+        shards.rescore(queries[:1], IDS[~KEPT][None, :1], 1)
+
+
+def whole() -> Index:
+    return Index.from_codes(CODES[KEPT], ids=IDS[KEPT])
+
+
 def test_one_shard_gives_arrays_of_the_callers_own(tmp_path: Path) -> None:
     Index.from_codes(CODES).save(tmp_path / "all")
     with open_shards([tmp_path / "all"], mmap=False) as alone:

@@ -96,6 +96,47 @@ def test_it_is_what_one_index_finds(cut: Cut, data: st.DataObject) -> None:
     )
 
 
+@given(cut=cuts(), data=st.data())
+def test_candidates_of_any_shard_are_rescored(cut: Cut, data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    whole, shards = Index.concat(cut.indexes), Shards(cut.indexes)
+    m = data.draw(st.integers(1, 20))
+    ids = rng.choice(np.append(cut.ids, -1), (3, m))
+    # Small whole numbers: many scores are equal.
+    queries = rng.integers(-2, 3, (3, shards.n_bits)).astype(np.float32)
+    k = data.draw(st.integers(1, m))
+    check(shards.rescore(queries, ids, k), whole.rescore(queries, ids, k))
+    one = shards.rescore(queries[0], ids[0], k)
+    check(one, whole.rescore(queries[0], ids[0], k))
+
+
+def test_what_no_shard_has_is_named() -> None:
+    shards = Shards([shard(0, 10), Index(32), shard(10, 60)])
+    queries = np.ones((2, 32))
+    with pytest.raises(ValueError, match=r"^ids: expected ids of the index, got 60 and 1 more,"):
+        shards.rescore(queries, np.array([[3, 60], [70, -1]]), 1)
+    with pytest.raises(ValueError, match=r"^queries: expected shape \(n_queries, 32\)"):
+        shards.rescore(queries[:, :8], np.array([[3], [4]]), 1)
+    with pytest.raises(ValueError, match=r"^k: expected at most the 1 candidates"):
+        shards.rescore(queries, np.array([[3], [4]]), 2)
+    with pytest.raises(ValueError, match=r"^ids: expected \(2, m\) candidates"):
+        shards.rescore(queries, np.array([3, 4]), 1)
+    with pytest.raises(ValueError, match=r"^queries: .*finite"):
+        shards.rescore(np.full((1, 32), np.nan), np.array([[3]]), 1)
+    with pytest.raises(TypeError, match=r"^queries: expected "):
+        shards.rescore(queries.astype(np.int64), np.array([[3], [4]]), 1)
+
+
+def test_rescored_torch_queries_stay_torch() -> None:
+    torch = pytest.importorskip("torch")
+    shards = Shards([shard(0, 10), shard(10, 60)])
+    queries = torch.randn(2, 32).bfloat16()
+    ids = torch.tensor([[3, 30], [5, 50]])
+    found = shards.rescore(queries, ids, 2)
+    whole = Index.concat([shard(0, 10), shard(10, 60)]).rescore(queries, ids, 2)
+    assert all(torch.equal(a, b) for a, b in zip(found, whole, strict=True))
+
+
 CODES = np.random.default_rng(0).integers(0, 4, (60, 4), np.uint8)
 
 
