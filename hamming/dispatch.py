@@ -54,8 +54,12 @@ def use_backend(name: str | Backend) -> Iterator[None]:
         _forced.reset(token)
 
 
-def choose(device: str) -> Backend:
-    """The backend for arrays on `device`: the forced one, else the best that takes them."""
+def choose(device: str, remedy: str = "move the arrays with .cpu()") -> Backend:
+    """The backend for arrays on `device`: the forced one, else the best that takes them.
+
+    Raises:
+        ValueError: nothing here searches there; `remedy` ends the sentence.
+    """
     forced = _forced.get()
     if forced is None and os.environ.get("HAMMING_BACKEND"):
         forced = _find(os.environ["HAMMING_BACKEND"], "HAMMING_BACKEND")
@@ -73,8 +77,8 @@ def choose(device: str) -> Backend:
             return backend
     reasons = "; ".join(f"{backend.name}: {backend.missing}" for backend in fitting)
     raise ValueError(
-        f"device: expected arrays in host memory, got {device} ({reasons or 'no such backend'}); "
-        "move the arrays with .cpu()"
+        f"device: expected one that this machine can search on, got {device} "
+        f"({reasons or 'no such backend'}); {remedy}"
     )
 
 

@@ -18,8 +18,8 @@ def rescore(
 
     `score = sum_j queries[j] * (+1 if bit j is set else -1)`, within 1e-5 of the query's L1 norm
     of the float64 value; ordered by the returned score, then by smaller index. Beside the result, a
-    call holds at most 56 bytes a candidate and 24 a query component; a contiguous database in host
-    memory is not copied.
+    call holds at most 56 bytes a candidate and 24 a query component; contiguous arrays in host
+    memory are not copied, and must not change meanwhile.
 
     On a GPU, which is not waited for, values are not looked at: a row that the database does not
     have counts as no candidate, and infinite queries have scores without meaning.

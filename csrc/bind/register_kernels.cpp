@@ -17,7 +17,7 @@ Options make_options(const std::string& isa, const Tuning& tuning, int threads) 
 
 py::tuple topk_py(const std::string& isa, const Tuning& tuning, int threads,
                   const Array<std::uint8_t>& queries, const Array<std::uint8_t>& db, std::int64_t k,
-                  const py::object& mask) {
+                  const Mask& mask) {
   const Options options = make_options(isa, tuning, threads);
   const CodesView query_view = codes_view(queries), db_view = codes_view(db);
   require_same_width(query_view, db_view);
@@ -35,7 +35,7 @@ py::tuple topk_py(const std::string& isa, const Tuning& tuning, int threads,
 
 py::tuple radius_py(const std::string& isa, const Tuning& tuning, int threads,
                     const Array<std::uint8_t>& queries, const Array<std::uint8_t>& db,
-                    std::int64_t radius, const py::object& mask) {
+                    std::int64_t radius, const Mask& mask) {
   const Options options = make_options(isa, tuning, threads);
   const CodesView query_view = codes_view(queries), db_view = codes_view(db);
   require_same_width(query_view, db_view);
@@ -76,15 +76,20 @@ Array<std::int32_t> distance_py(const std::string& isa, const Tuning& tuning, in
 }
 
 Element element_of(const py::dtype& dtype) {
-  const char kind = dtype.kind();
-  switch (dtype.itemsize()) {
-    case 1: return kind == 'i' ? Element::kInt8 : Element::kUint8;
-    case 2: return kind == 'i' ? Element::kInt16 : Element::kUint16;
-    case 4:
-      return kind == 'f' ? Element::kFloat32 : kind == 'i' ? Element::kInt32 : Element::kUint32;
-    default:
-      return kind == 'f' ? Element::kFloat64 : kind == 'i' ? Element::kInt64 : Element::kUint64;
+  const bool is_signed = dtype.kind() == 'i';
+  if (is_signed || dtype.kind() == 'u' || dtype.kind() == 'b') {
+    switch (dtype.itemsize()) {
+      case 1: return is_signed ? Element::kInt8 : Element::kUint8;
+      case 2: return is_signed ? Element::kInt16 : Element::kUint16;
+      case 4: return is_signed ? Element::kInt32 : Element::kUint32;
+      case 8: return is_signed ? Element::kInt64 : Element::kUint64;
+    }
+  } else if (dtype.kind() == 'f' && dtype.itemsize() == 4) {
+    return Element::kFloat32;
+  } else if (dtype.kind() == 'f' && dtype.itemsize() == 8) {
+    return Element::kFloat64;
   }
+  throw std::invalid_argument("values: expected integers, float32 or float64");
 }
 
 py::tuple pack_py(const std::string& isa, const Tuning& tuning, int threads,
@@ -120,15 +125,9 @@ py::tuple rescore_py(const std::string& isa, const Tuning& tuning, int threads,
   }
   const std::int64_t n_queries = queries.shape(0), n_candidates = candidates.shape(1);
   if (k < 1 || k > n_candidates) throw std::invalid_argument("k: expected 1..n_candidates");
-  const std::int64_t* rows = candidates.data();
-  bool inside = true;
-  for (std::int64_t i = 0; i < n_queries * n_candidates; ++i) {
-    inside &= rows[i] >= -1 && rows[i] < db_view.n_codes;
-  }
-  if (!inside) throw std::out_of_range("candidates: expected -1 or a row of the database");
   Array<float> scores({n_queries, k});
   Array<std::int64_t> indices({n_queries, k});
-  const RescoreArgs args{db_view, queries.data(), rows, n_candidates, big_endian_bits};
+  const RescoreArgs args{db_view, queries.data(), candidates.data(), n_candidates, big_endian_bits};
   const RescoreOut out{scores.mutable_data(), indices.mutable_data()};
   {
     const py::gil_scoped_release released;
@@ -141,15 +140,18 @@ py::tuple rescore_py(const std::string& isa, const Tuning& tuning, int threads,
 
 void register_kernels(py::module_& module) {
   const py::arg isa("isa"), tuning("tuning"), threads("threads");
-  const py::arg query_codes("query_codes"), db_codes("db_codes"), mask("mask");
+  // Nothing is converted: a copy would outlive no search, and hide a wrong dtype.
+  const auto array = [](const char* name) { return py::arg(name).noconvert(); };
+  const py::arg query_codes = array("query_codes"), db_codes = array("db_codes"),
+                mask = array("mask");
   module.def("topk", topk_py, isa, tuning, threads, query_codes, db_codes, py::arg("k"), mask);
   module.def("radius_search", radius_py, isa, tuning, threads, query_codes, db_codes,
              py::arg("radius"), mask);
   module.def("distance", distance_py, isa, tuning, threads, query_codes, db_codes);
-  module.def("pack", pack_py, isa, tuning, threads, py::arg("values"), py::arg("thresholds"),
+  module.def("pack", pack_py, isa, tuning, threads, array("values"), array("thresholds"),
              py::arg("big_endian_bits"), py::arg("check_nan"));
-  module.def("rescore", rescore_py, isa, tuning, threads, py::arg("queries"), db_codes,
-             py::arg("candidates"), py::arg("k"), py::arg("big_endian_bits"));
+  module.def("rescore", rescore_py, isa, tuning, threads, array("queries"), db_codes,
+             array("candidates"), py::arg("k"), py::arg("big_endian_bits"));
 }
 
 }  // namespace hamming::bind

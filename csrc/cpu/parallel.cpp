@@ -4,7 +4,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -28,10 +27,11 @@ void parallel_for(std::int64_t n_tasks, int n_threads,
   };
   std::vector<std::thread> helpers;
   const std::int64_t n_helpers = std::min<std::int64_t>(n_threads, n_tasks) - 1;
+  helpers.reserve(static_cast<std::size_t>(std::max<std::int64_t>(0, n_helpers)));
   try {
     for (std::int64_t i = 0; i < n_helpers; ++i) helpers.emplace_back(work);
-  } catch (const std::system_error&) {
-    // The process may start no more threads: those that run, and this one, do all the work.
+  } catch (...) {
+    // No more threads, or no memory for one: those that run, and this one, do all the work.
   }
   work();
   for (std::thread& helper : helpers) helper.join();

@@ -116,12 +116,14 @@ inline void sum_rows(const Segment<Weights>& segment, const std::uint8_t* const*
 }
 
 // The segment's bytes in the rows of up to kRescoreBatch candidates, prefetched: rows of a large
-// database are cache misses. Missing candidates, and those past the end, stand for any row.
+// database are cache misses. Missing candidates, and those past the end, stand for any row; so do
+// rows that there are not, since others may write to the candidates after they were checked.
 template <class Weights>
 inline void find_rows(const CodesView& db, const Segment<Weights>& segment,
                       const std::int64_t* indices, std::int64_t count, const std::uint8_t** rows) {
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t index = indices[i] < 0 ? 0 : indices[i];
+    std::int64_t index = indices[i];
+    if (static_cast<std::uint64_t>(index) >= static_cast<std::uint64_t>(db.n_codes)) index = 0;
     rows[i] = db.data + index * db.n_bytes + segment.begin;
     for (std::int64_t line = 0; line < segment.n_bytes; line += 64) {
       __builtin_prefetch(rows[i] + line);

@@ -339,7 +339,7 @@ class Index:
         if place == self.device:
             return self.snapshot()
         if place != "cpu":
-            choose(place)  # or what is missing, in one sentence
+            choose(place, "keep the index on 'cpu'")  # or what is missing, in one sentence
         other = type(self)(self.n_bits)
         state = self._state
         with arrays.on_device(place) as moved:

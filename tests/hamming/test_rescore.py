@@ -132,3 +132,15 @@ def test_a_score_of_the_largest_float(backend: str) -> None:
     result = hamming.rescore(query, np.full((1, 128), 255, np.uint8), np.array([[0]]), 1)
     assert np.isfinite(result.scores[0, 0])
     np.testing.assert_allclose(result.scores[0, 0], np.finfo(np.float32).max, rtol=1e-5)
+
+
+def test_candidates_that_change_after_their_check_are_no_rows_elsewhere(backend: str) -> None:
+    """Another thread may write to them while they are scored: any number must be survived."""
+    native = VARIANTS[backend]
+    if not isinstance(native, CpuBackend):
+        pytest.skip("NumPy itself checks, and a GPU does not read what the host changes")
+    candidates = np.array([[2**62, -(2**62), 5, 2**40, -7]])
+    db = np.zeros((3, 8), np.uint8)
+    queries = np.ones((1, 64), np.float32)
+    found = native.rescore(queries, db, candidates, 2, bitorder="big", threads=1)
+    assert found.scores.shape == (1, 2)

@@ -24,3 +24,7 @@ def test_random_problems(release: Path, seed: int) -> None:
 
 def test_callers_at_once(release: Path) -> None:
     assert "; 0 wrong answers" in programs.run(release / "threads", "200", "1")
+
+
+def test_memory_that_runs_out(release: Path) -> None:
+    assert ", 0 wrong" in programs.run(release / "short_of_memory")
