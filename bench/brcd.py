@@ -10,7 +10,8 @@
 Backbones are frozen, their features computed once (10 minutes) and kept in --cache. A cell is one
 training of a student's hash head and the MAP of its codes; a teacher is trained for each seed and
 code length. Cells that the record already has are not repeated. Weights are chosen on validation
-queries, everything else is reported on the other queries.
+queries, everything else is reported on the other queries. `runs` of the record says which command
+measured what, and with which facts; what it does not name has those of the record itself.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ if not __package__:  # run as a file: find the package, and let an installed `di
 import torch
 import tyro
 
+from bench.command import record_path
 from bench.distillation import bars, cell, features, latency, share, summary, synthetic, tables
 from bench.distillation.grid import METHODS, Cell, Teacher, groups, quick, teacher_key
 from bench.machine import facts
@@ -72,27 +75,44 @@ class Command:
         """The file that is written."""
         return self.out or (Path("runs/brcd-quick.json") if self.quick else RESULTS / "brcd.json")
 
+    @property
+    def words(self) -> str:
+        """The command line, without the places of this machine."""
+        flags = ("quick", "synthetic", "latency", "share", "summary")
+        given = [f"--{name}" for name in flags if getattr(self, name)]
+        path = ["--path FILE"] if self.path else []
+        workers = [f"--workers {self.workers}"] if self.workers != Command.workers else []
+        return " ".join(["python bench/brcd.py", *path, *workers, *given])
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     with one_sentence():
         command = tyro.cli(Command, description=__doc__, args=arguments)
         record = _opened(command)
-        if command.synthetic:
-            torch.set_num_threads(1)
-            record["synthetic"] = synthetic.measure()
-        elif command.latency:
-            record["latency"] = latency.measure(_path(command))
-        elif command.share:
-            loaded = features.load(_path(command), command.cache)
-            record["share"] = share.measure(_path(command), loaded, command.cache)
-        elif command.summary:
-            _summarise(command, record)
-        elif not command.show:
-            measure(command, record)
         if not command.show:
-            _write(command, record)
+            record_path(command, Command(), command.record)  # that it can be written
+            _fill(command, record)
         print(tables.everything(record))
+
+
+def _fill(command: Command, record: dict[str, Any]) -> None:
+    """Measure what was asked for, and write it."""
+    if command.synthetic:
+        torch.set_num_threads(1)
+        record["synthetic"] = synthetic.measure()
+        _write(command, record, "synthetic")
+    elif command.latency:
+        record["latency"] = latency.measure(_path(command))
+        _write(command, record, "latency")
+    elif command.share:
+        loaded = features.load(_path(command), command.cache)
+        record["share"] = share.measure(_path(command), loaded, command.cache)
+        _write(command, record, "share")
+    elif command.summary:
+        _summarise(command, record)
+    else:
+        measure(command, record)
 
 
 def measure(command: Command, record: dict[str, Any]) -> None:
@@ -145,7 +165,7 @@ def _run(
     for number, done in enumerate(as_completed(pending), start=1):
         key = pending[done]
         record[table][key] = done.result()
-        _write(command, record)
+        _write(command, record, f"{table}/{key}")
         shown = {k: v for k, v in record[table][key].items() if isinstance(v, float)}
         print(time.strftime("%H:%M:%S"), f"{group} {number}/{len(jobs)}", key, shown, flush=True)
 
@@ -177,6 +197,7 @@ def _summarise(command: Command, record: dict[str, Any]) -> None:
         bar._asdict() for bar in bars.must_pass(results, record["cells"], record["teachers"])
     ]
     record["ambitious"] = [bar._asdict() for bar in bars.ambitious(results)]
+    _write(command, record, "summary")
 
 
 def _opened(command: Command) -> dict[str, Any]:
@@ -189,10 +210,30 @@ def _opened(command: Command) -> dict[str, Any]:
     return {"teachers": {}, "cells": {}}
 
 
-def _write(command: Command, record: dict[str, Any]) -> None:
-    record["command"] = "python bench/brcd.py --path FILE"
-    record["facts"] = facts()
+def _write(command: Command, record: dict[str, Any], measured: str) -> None:
+    """The record, which says of `measured` that this command has; the rest stays as it is signed.
+
+    Args:
+        command: whose words sign.
+        record: of everything so far.
+        measured: "synthetic", "latency", "share", "summary", "teachers/KEY" or "cells/KEY".
+    """
+    signature = {"command": command.words, "facts": _facts()}
+    runs = record.setdefault("runs", [])
+    for run in runs:
+        run["measured"] = [name for name in run["measured"] if name != measured]
+    own = next((run for run in runs if run.items() >= signature.items()), None)
+    if own is None:
+        runs.append(own := {**signature, "measured": []})
+    own["measured"].append(measured)
+    record["runs"] = [run for run in runs if run["measured"]]
     write_text(command.record, json.dumps(record, indent=1) + "\n")
+
+
+@cache
+def _facts() -> dict[str, Any]:
+    """Of this process, which asks git for them once."""
+    return facts()
 
 
 def _path(command: Command) -> Path:

@@ -1,8 +1,8 @@
 """Evaluation at the size of the usual datasets: ours beside the usual NumPy loop, values equal.
 
     python bench/evaluation.py                         the sizes of MIRFlickr, NUS-WIDE and MS-COCO
-    python bench/evaluation.py --sizes 200x3000x24     queries x database items x labels
-    python bench/evaluation.py --out FILE.json         another record than bench/results/
+    python bench/evaluation.py --sizes 200x3000x24 --out FILE.json
+                                                       queries x database items x labels
 
 Codes and labels are drawn: an item's code is the sign of the sum of its labels' random vectors and
 noise. Each contender runs in a process of its own with one thread. Both give MAP over the whole
@@ -32,7 +32,7 @@ if not __package__:  # run as a file: find the package, and let an installed `di
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import evaluation_page, machine, report
+from bench import command, evaluation_page, machine, report
 from distill.evaluation import DIRECTIONS, evaluate
 from distill.metrics.scores import TOPN_DEPTHS, Evaluation
 
@@ -202,9 +202,9 @@ def difference(ours: Values, theirs: Values) -> float:
 
 def _in_its_own_process(contender: str, folder: Path) -> Values:
     one = ("HAMMING_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    command = [sys.executable, __file__, "--work", contender, str(folder)]
+    words = [sys.executable, __file__, "--work", contender, str(folder)]
     environment = os.environ | dict.fromkeys(one, "1")
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
     if done.returncode:
         sys.exit(f"{contender}: {done.stderr}")
     found: Values = json.loads(done.stdout)
@@ -213,24 +213,23 @@ def _in_its_own_process(contender: str, folder: Path) -> Values:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser("bench/evaluation.py", __doc__)
     parser.add_argument("--sizes", nargs="+", type=_size, default=SIZES, metavar="QxNxL")
     parser.add_argument("--bits", type=int, default=64, help="code length, 64 unless given")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the record")
+    parser.add_argument("--out", type=Path, help="the record (bench/results/evaluation.json)")
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.work:
         print(json.dumps(work(options.work[0], Path(options.work[1]))))
         return
+    out = command.parsed_path(parser, options, RESULTS, ("sizes", "bits"))
     record = {
         "command": ["bench/evaluation.py", *(sys.argv[1:] if arguments is None else arguments)],
         "machine": machine.facts(),
         "n_bits": options.bits,
         "rows": [measure(size, options.bits) for size in options.sizes],
     }
-    report.save(record, options.out)
+    report.save(record, out)
     for line in evaluation_page.table(record["rows"]):
         print(" | ".join(line))
     print(evaluation_page.note(record))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hamming.io import write_whole
+
 # Colours of Okabe and Ito, which stay apart for most eyes; ours is black and thick.
 _STYLES: dict[str, dict[str, Any]] = {
     "hamming": {"color": "#000000", "marker": "o", "linewidth": 2.4, "zorder": 5},
@@ -33,11 +35,11 @@ def save(record: dict, path: Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
     figure.suptitle(f"Exact top-10, {threads}, {record['machine']['cpu']}", fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
     # No date, version or random names inside: the same results make the same file.
     with matplotlib.rc_context({"svg.hashsalt": path.suffix}):
         metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-        figure.savefig(path, metadata=metadata)
+        form = path.suffix.removeprefix(".")
+        write_whole(path, lambda part: figure.savefig(part, format=form, metadata=metadata))
 
 
 def _panel(panel: Any, record: dict, rows: list[dict]) -> None:

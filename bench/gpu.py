@@ -2,7 +2,7 @@
 
     python bench/gpu.py --out gpu.json          all steps, within nine minutes
     python bench/gpu.py --resume gpu.json       what an earlier run did not get to, or what failed
-    python bench/gpu.py --only correctness      one step; may be given several times
+    python bench/gpu.py --only correctness --out gpu.json    one step; or several --only
     python bench/gpu.py --dry                   every step on an emulation, small, without a GPU
     python bench/gpu.py --show gpu.json         the tables of a result file again
 
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import time
@@ -56,8 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if reason:
         parser.error(f"expected a GPU, got none ({reason}); --dry runs all steps on an emulation")
     card = "emulated" if options.dry else _card()
-    out = options.out or options.resume or _default_out(card, options.dry)
-    _check_writable(parser, out)
+    usual = options.resume or _default_out(card, options.dry)
+    sizes = () if options.resume or options.dry else ("only", "budget")
+    out = command.parsed_path(parser, options, usual, sizes)
     record = _record(parser, options, card)
     run: dict[str, Any] = {"command": ["bench/gpu.py", *arguments], "started": _now()}
     run |= {"git": machine.git(), "commit": options.commit, "budget_seconds": options.budget}
@@ -174,13 +174,6 @@ def _load(parser: argparse.ArgumentParser, path: Path, option: str) -> dict[str,
     except (OSError, ValueError, TypeError) as error:
         parser.error(f"{option}: expected a result of bench/gpu.py, got {path} ({error})")
     return dict(found)
-
-
-def _check_writable(parser: argparse.ArgumentParser, out: Path) -> None:
-    """Before minutes of measuring, not after."""
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if out.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
-        parser.error(f"--out: expected a file that can be written, got {out}")
 
 
 def _any_wrong(record: dict[str, Any]) -> bool:

@@ -1,9 +1,8 @@
 """An index with ids beside that of faiss: add, remove, save, load, search, filter; time and memory.
 
     python bench/index.py                          1e7 codes of 64 bits, 2e6 of 256; four minutes
-    python bench/index.py --codes 1e6 --bits 128   others
-    python bench/index.py --quick                  1e5 codes, seconds
-    python bench/index.py --out FILE.json          another record than bench/results/
+    python bench/index.py --quick                  1e5 codes, seconds; a record of its own
+    python bench/index.py --codes 1e6 --bits 128 --out FILE.json
 
 One thread each. Contenders are timed in one process, in turn. Memory, and the time to the first
 answer of a file, are measured in a process for each contender and step, on a file that is in the
@@ -156,12 +155,14 @@ def _first_answers(name: str, how: str, folder: Path, processes: int) -> dict[st
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     if options.work:
         contender, step, folder = options.work
         print(json.dumps(memory.work(contender, step, Path(folder))))
         return 0
-    out = options.out or (RESULTS.with_stem("index-quick") if options.quick else RESULTS)
+    usual = RESULTS.with_stem("index-quick") if options.quick else RESULTS
+    out = command.parsed_path(parser, options, usual, () if options.quick else ("codes", "bits"))
     os.environ["HAMMING_THREADS"] = "1"
     try:
         record = {"command": ["bench/index.py", *arguments], **_measure(options)}

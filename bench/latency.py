@@ -50,8 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _chain(parser, options, arguments)
     if options.shape and options.suite not in (None, ["topk"]):
         parser.error("--shape: expected no other --suite than topk, whose shapes it names")
-    out = options.out or RESULTS / _file_name(options, forced)
-    _check_writable(parser, out)
+    # Small shapes have records of their own, which no page is made of.
+    sizes = () if options.quick or options.shape else ("seconds",)
+    out = command.parsed_path(parser, options, RESULTS / _file_name(options, forced), sizes)
     progress = Console(stderr=True, highlight=False)
     chosen = _runnable(_jobs(options), options.backend if forced else None, progress)
     if not chosen:
@@ -151,8 +152,8 @@ def _chain(
 
     if options.device == "cuda" and "cuda" not in hamming.backends():
         parser.error(f"--device: expected cpu, as no GPU can be used here ({CUDA.missing})")
-    out = options.out or RESULTS / f"chain-{options.device}.json"
-    _check_writable(parser, out)
+    usual = RESULTS / f"chain-{options.device}.json"
+    out = command.parsed_path(parser, options, usual, ("quick", "seconds"))
     quick = options.quick or options.device == "cpu"
     begin = time.time()
     rows = [
@@ -192,13 +193,6 @@ def _file_name(options: argparse.Namespace, forced: bool) -> str:
     grid = "-shape" if options.shape else "-quick" if options.quick else ""
     threads = f"-{options.threads}threads" if options.threads != 1 else ""
     return f"latency{suites}{grid}{threads}{f'-{options.backend}' if forced else ''}.json"
-
-
-def _check_writable(parser: argparse.ArgumentParser, out: Path) -> None:
-    """Before ten minutes of measuring, not after."""
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if out.is_dir() or not (folder.is_dir() and os.access(folder, os.W_OK)):
-        parser.error(f"--out: expected a file that can be written, got {out}")
 
 
 def _runnable(jobs: Sequence[Job], forced: str | None, progress: Console) -> list[Job]:

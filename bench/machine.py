@@ -108,11 +108,6 @@ def caches() -> dict[str, int]:
     return found
 
 
-def last_level_cache() -> int:
-    """Bytes; 32 MiB where the system does not say."""
-    return max(caches().values(), default=32 * 1024**2)
-
-
 def available_memory() -> int | None:
     return _meminfo("MemAvailable")
 

@@ -31,6 +31,7 @@ from bench import (
 )
 from bench.distillation import tables as distillation
 from bench.suites import SUITES
+from hamming.io import write_whole
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -261,7 +262,8 @@ def main() -> None:
         new = rendered(old, page.name)
         if check and new != old:
             sys.exit(f"{page.name}: run python bench/readme.py")
-        page.write_text(new)
+        if new != old:
+            write_whole(page, lambda temporary, text=new: temporary.write_text(text))
     if not check:
         figure = re.search(r"<!-- figure (\S+\.json) -->", PAGES[0].read_text())
         if figure:

@@ -1,8 +1,7 @@
 """Recall of search in stages, against exact search by float inner products, and its time.
 
-    python bench/recall.py                  the embedded clipart's features and drawn clusters
-    python bench/recall.py --n 20000        fewer drawn vectors
-    python bench/recall.py --out FILE.json  another record than bench/results/
+    python bench/recall.py    the embedded clipart's features and drawn clusters
+    python bench/recall.py --n 20000 --out FILE.json    fewer drawn vectors, another record
 
 Vectors have length 1. Codes are the signs of the values, of a random rotation and of ITQ; recall@k
 is the share of the k best by float inner product that the search finds. Of the drawn vectors the
@@ -11,7 +10,6 @@ binarisers see the first 5,000. All on one thread.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,7 +24,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 import hamming
-from bench import harness, machine, recall_tables, report
+from bench import command, harness, machine, recall_tables, report
 from distill.binarize import Binarizer, Itq, RandomRotation
 from distill.config import TrainConfig
 from distill.encoders.encoder import load_encoder
@@ -250,14 +248,13 @@ def rows_of(n: int, seeds: Sequence[int]) -> Iterator[dict]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command.parser("bench/recall.py", __doc__)
     parser.add_argument("--n", type=int, default=100_000, help="drawn vectors")
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--seconds", type=float, default=10, help="of each of two timings")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the record")
+    parser.add_argument("--out", type=Path, help="the record (bench/results/recall.json)")
     options = parser.parse_args(arguments)
+    out = command.parsed_path(parser, options, RESULTS, ("n", "seeds", "seconds"))
     os.environ["HAMMING_THREADS"] = "1"
     torch.set_num_threads(1)
     others = machine.Others()
@@ -268,12 +265,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "command": ["bench/recall.py", *(sys.argv[1:] if arguments is None else arguments)],
         "machine": machine.facts(),
         "other_processes_cpus": others.cpus(),
-        "seeds": list(options.seeds),
+        "seeds": options.seeds,
         "multiples": MULTIPLES,
         "times": timed,
         "rows": rows,
     }
-    report.save(record, options.out)
+    report.save(record, out)
     for name in recall_tables.TABLES:
         for line in recall_tables.TABLES[name](record):
             print(" | ".join(line))

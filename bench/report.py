@@ -6,12 +6,9 @@ python bench/report.py bench/results/latency.json --figure F.png   and the figur
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,26 +18,16 @@ if not __package__:  # run as a file: find the package, and let an installed `ha
 from rich.console import Console
 from rich.table import Table
 
-from bench import figure
+from bench import command, figure
 from bench.suites import SUITES
+from hamming.io import write_whole
 
 
 def save(record: dict, path: Path) -> None:
     """Writes the record as JSON, whole or not at all; timings stand on one line each."""
     text = json.dumps(record, indent=2, default=lambda number: number.item())
     text = re.sub(r"\[[\s\d,.e+-]+\]", lambda found: " ".join(found[0].split()), text)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # mkstemp's own mode is for the owner alone
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(path, lambda temporary: temporary.write_text(text + "\n"))
 
 
 def show(record: dict) -> None:
@@ -202,8 +189,7 @@ def size(n_bytes: int | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench/report.py", description=(__doc__ or ""))
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("bench/report.py", __doc__)
     parser.add_argument("results", type=Path, metavar="FILE.json")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="or .svg, .pdf")
     options = parser.parse_args(argv)

@@ -26,6 +26,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from bench.command import record_path
 from bench.machine import facts
 from bench.retrieval_tables import table_of
 from bench.trainings import finish
@@ -99,7 +100,7 @@ class Command:
     runs: Path = Path("runs/retrieval")
     """Where the runs are kept."""
     out: Path | None = None
-    """JSON file; default bench/results/retrieval-NAME.json."""
+    """JSON file; default bench/results/retrieval-NAME.json, if no size is given."""
     jobs: int = 2
     """Trainings at a time, of one thread each."""
 
@@ -144,7 +145,7 @@ class Cell:
             seed=self.seed,
             run=command.runs / f"{name}-{self.bits}bits-seed{self.seed}",
             data=DataConfig(name=command.data, root=command.root, text=self.row.text),
-            optim=replace(preset.optim, validate_every=0),
+            optim=replace(preset.optim, validate_every=0, patience=0),
         )
 
 
@@ -152,6 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     with one_sentence():
         command = tyro.cli(Command, description=__doc__, args=arguments)
+        usual = RESULTS / f"retrieval-{command.name}.json"
+        out = record_path(command, Command(), usual, ("bits", "ablation_bits", "seeds"))
         results, protocol = measure(command)
         record = {
             "dataset": command.name,
@@ -165,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "results": results,
         }
         text = json.dumps(record, indent=1)
-        write_text(command.out or RESULTS / f"retrieval-{command.name}.json", text + "\n")
+        write_text(out, text + "\n")
         show(record)
 
 

@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import semisupervised_tables as tables
+from bench.command import record_path
 from bench.machine import facts
 from bench.semisupervised_runs import record_of
 from bench.trainings import finish
@@ -106,7 +107,7 @@ class Command:
     runs: Path = Path("runs/semisupervised")
     """Where the runs are kept."""
     out: Path | None = None
-    """JSON file; default bench/results/semisupervised-NAME.json."""
+    """JSON file; default bench/results/semisupervised-NAME.json, if no size is given."""
     jobs: int = 2
     """Trainings at a time, of one thread each."""
 
@@ -208,8 +209,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     with one_sentence():
         command = tyro.cli(Command, description=__doc__, args=arguments)
+        usual = RESULTS / f"semisupervised-{command.name}.json"
+        path = record_path(command, Command(), usual, ("bits", "seeds", "presets"))
         record = measure(command)
-        path = command.out or RESULTS / f"semisupervised-{command.name}.json"
         write_text(path, as_json(record))
         show(record)
 

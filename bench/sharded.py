@@ -1,8 +1,7 @@
 """One search over shards: the array alone, in this process, and in processes over Ray.
 
-    python bench/sharded.py                 1e7 codes of 64 bits, 4e6 of 256, about three minutes
-    python bench/sharded.py --quick         the same on few codes
-    python bench/sharded.py --out FILE.json another record than bench/results/
+    python bench/sharded.py    1e7 codes of 64 bits, 4e6 of 256, about three minutes
+    python bench/sharded.py --quick --out FILE.json    the same on few codes
 
 Every answer is compared with that of `hamming.topk` on the whole array before anything is timed.
 Processes have one thread each. The record has every contender's wall time; what an answer costs
@@ -235,16 +234,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = command.parser("bench/sharded.py", __doc__)
     parser.add_argument("--quick", action="store_true", help="few codes, few repeats")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE", help="the record")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="(bench/results/sharded.json)")
     options = parser.parse_args(arguments)
-    if options.quick and options.out == RESULTS:
-        parser.error("--quick: expected --out as well, got none; few codes are no result")
+    out = command.parsed_path(parser, options, RESULTS, ("quick",))
     begin = time.perf_counter()
     measured = run(QUICK if options.quick else WHOLE)
     given = sys.argv[1:] if arguments is None else list(arguments)
     record = {"command": ["bench/sharded.py", *given], **measured}
     record["seconds"] = round(time.perf_counter() - begin, 1)
-    report.save(record, options.out)
+    report.save(record, out)
     for line in scale_page.measured(record):
         print(" | ".join(line))
     return 0

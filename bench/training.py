@@ -1,6 +1,7 @@
 """What a training on frozen features costs: SODA on drawn pairs, both stages, every epoch.
 
     python bench/training.py
+    python bench/training.py --epochs 2 --out FILE.json    other sizes, another record
 
 Features are drawn, so the figure is of arithmetic alone: no encoder, no files but the record,
 bench/results/training.json.
@@ -23,6 +24,7 @@ if not __package__:  # run as a file: find the package, and let an installed `di
 import torch
 import tyro
 
+from bench.command import record_path
 from bench.machine import facts
 from distill.command import one_sentence
 from distill.config import TrainConfig
@@ -31,7 +33,8 @@ from distill.loop import Record, fit
 from distill.methods import soda
 from distill.types import Split
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent / "results" / "training.json"
+SIZES = ("pairs", "dim", "bits", "epochs", "threads")
 N_LABELS = 24
 SHARE = 0.15
 """Of the items, those that carry a label."""
@@ -48,18 +51,20 @@ class Command:
     epochs: int = TrainConfig().optim.epochs
     """Of each stage."""
     threads: int = 2
-    out: Path = RESULTS / "training.json"
+    out: Path | None = None
+    """JSON file; default bench/results/training.json."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     with one_sentence():
         command = tyro.cli(Command, description=__doc__, args=arguments)
+        out = record_path(command, Command(), RESULTS, SIZES)
         torch.set_num_threads(command.threads)
         words = sys.argv[1:] if arguments is None else arguments
         start = {"command": " ".join(["python bench/training.py", *words])}
         record = start | measure(command) | {"facts": facts()}
-        write_text(command.out, json.dumps(record, indent=1) + "\n")
+        write_text(out, json.dumps(record, indent=1) + "\n")
         print(sentence(record))
 
 

@@ -6,7 +6,6 @@ python -m bench.gpu_facts.program --compile-only   on a machine that has none
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -15,6 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from bench import command
 
 SOURCE = Path(__file__).with_name("main.cu")
 # wgmma is of sm_90a alone, and "-arch=sm_90a" would compile for sm_90 as well.
@@ -38,8 +39,8 @@ def build(program: Path) -> list[str]:
     """
     if reason := missing():
         raise CannotCompileError(reason)
-    command = ["nvcc", *OPTIONS, str(SOURCE), "-o", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    words = ["nvcc", *OPTIONS, str(SOURCE), "-o", str(program)]
+    done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode != 0:
         raise CannotCompileError(done.stderr.strip())
     lines = done.stderr.splitlines()
@@ -71,8 +72,7 @@ def parse(output: str) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser = command.parser("bench/gpu_facts/program.py", __doc__)
     parser.add_argument("--compile-only", action="store_true")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:

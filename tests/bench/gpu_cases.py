@@ -1,4 +1,4 @@
-"""Steps that go wrong in every way, for tests of bench/gpu_steps/session.py."""
+"""Steps that go wrong in every way, for tests of bench/gpu_steps/session.py, and an nvcc."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from bench.gpu_steps.card import Card
 from bench.gpu_steps.frame import Case, Step
 from bench.rivals import CannotRunError
 from bench.suites.frame import WrongResultError
+
+# The real one takes twenty seconds, which test_gpu_facts.py has.
+NVCC = """#!/bin/sh
+for last; do :; done
+case "$last" in
+  --version) echo "a made-up nvcc" ;;
+  *) printf compiled > "$last" ;;
+esac
+"""
 
 
 def fine(card: Card) -> dict:

@@ -1,12 +1,16 @@
 """The benchmark's summary, bars and tables on a made-up record, and its drawn features."""
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from bench.distillation import bars, cell, summary, synthetic, tables
+from bench import brcd
+from bench.distillation import bars, cell, latency, summary, synthetic, tables
 from bench.distillation.grid import METHODS, groups, quick
 from distill.config import DistillConfig
 
@@ -117,8 +121,56 @@ def test_cells_are_named_once_and_their_settings_exist() -> None:
 
 
 def test_a_student_takes_bits_from_a_drawn_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)  # as the command does; more lose much where cores are shared
     monkeypatch.setattr(synthetic, "EPOCHS", 6)
     world = synthetic.draw(0)
     _, distilled = synthetic.score(world, "brcd intended", 0)
     _, alone = synthetic.score(world, "alone", 0)
     assert distilled > alone + 0.25
+
+
+def test_what_is_kept_stays_signed_by_who_measured_it(
+    record: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On machines a, b, c after one another; the first wrote no runs yet."""
+    out = tmp_path / "brcd.json"
+    old = {"command": "python bench/brcd.py --path FILE", "facts": {"cpu": "a"}}
+    out.write_text(json.dumps(record | old))
+    monkeypatch.setattr(brcd, "facts", lambda: {"cpu": cpu})
+    monkeypatch.setattr(brcd.tables, "everything", lambda _: "")
+    monkeypatch.setattr(synthetic, "measure", list)
+    monkeypatch.setattr(latency, "measure", lambda _: [])
+
+    def measured(*words: str) -> list[tuple[str, str, list[str]]]:
+        brcd._facts.cache_clear()
+        brcd.main([*words, "--out", str(out), "--cache", str(tmp_path)])
+        found = json.loads(out.read_text())
+        assert {key: found[key] for key in old} == old
+        assert found["cells"] == record["cells"]
+        return [(run["command"], run["facts"]["cpu"], run["measured"]) for run in found["runs"]]
+
+    command = "python bench/brcd.py"
+    cpu = "b"
+    drawn = (f"{command} --synthetic", "b", ["synthetic"])
+    assert measured("--synthetic") == [drawn]
+    assert measured("--synthetic") == [drawn]
+    speed = (f"{command} --path FILE --latency", "b", ["latency"])
+    assert measured("--latency", "--path", "x") == [drawn, speed]
+    cpu = "c"
+    means = (f"{command} --summary", "c", ["summary"])
+    assert measured("--summary") == [drawn, speed, means]
+    again = (f"{command} --synthetic", "c", ["synthetic"])
+    assert measured("--synthetic") == [speed, means, again]
+    brcd._facts.cache_clear()
+
+
+def test_a_cell_is_signed_by_the_run_that_trained_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(brcd, "_facts", lambda: {"cpu": "b"})
+    command, record = brcd.Command(out=tmp_path / "x.json"), {"teachers": {}, "cells": {}}
+    with ThreadPoolExecutor(1) as pool:
+        brcd._run(pool, {"k/0": (dict, ({"map": 0.5},))}, command, record, "cells", "a group")
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert found["cells"] == {"k/0": {"map": 0.5}}
+    assert [run["measured"] for run in found["runs"]] == [["cells/k/0"]]

@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import hamming
-from bench import chain, latency
+from bench import ceilings, chain, latency
+from bench.ceilings import Ceilings
+from bench.harness import Budget
 from bench.suites import DEFAULT, SUITES, frame
 
 ROOT = Path(__file__).parents[2]
@@ -27,15 +29,40 @@ def run(command: list[str], cwd: Path, **environment: str) -> subprocess.Complet
     )
 
 
-def test_the_command_from_another_folder(tmp_path: Path) -> None:
-    done = run([*COMMAND, *TINY, "--out", "out.json"], tmp_path)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def swift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is measured, but hardly for any time."""
+    monkeypatch.setattr(latency, "QUICK", Budget(0.02, min_rounds=3, burst_seconds=0.001))
+    monkeypatch.setattr(latency, "Ceilings", lambda threads, **_: Ceilings(threads, seconds=0.01))
+    for module in (latency, ceilings):
+        monkeypatch.setattr(module, "MEMORY_BYTES", 1 << 20)
+
+
+@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-m", "bench.latency"]])
+def test_the_command_in_a_process_of_its_own(command: list[str], tmp_path: Path) -> None:
+    """As a file from any folder, and as a module; what it measures is shown in this process."""
+    folder = ROOT if "-m" in command else tmp_path
+    done = run([*command, "--shape", "1024,1e12,1,10", "--out", str(tmp_path / "out.json")], folder)
+    assert done.returncode == 2
+    assert "skipped: 1024 bits, N=1e12, Q=1, k=10: needs " in done.stderr
+    assert "error: no shape is left to measure" in done.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.usefixtures("swift")
+def test_every_contender_and_ceiling_is_in_the_record(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_WAIT_POLICY", "")  # and back to what it was
+    del os.environ["OMP_WAIT_POLICY"]
+    assert latency.main([*TINY, "--out", "out.json"]) == 0
     record = json.loads((tmp_path / "out.json").read_text())
+    assert record["command"] == ["bench/latency.py", *TINY, "--out", "out.json"]
+    assert record["machine"]["environment"]["OMP_WAIT_POLICY"] == "PASSIVE"
     promised = {"command", "started", "seconds", "threads", "backend", "machine", "load_average"}
     assert promised | {"other_processes_cpus", "ceilings", "rows"} == set(record)
-    assert record["command"] == ["bench/latency.py", *TINY, "--out", "out.json"]
     assert (record["threads"], record["backend"]) == (1, latency.host_backends()[0])
-    assert record["machine"]["environment"] == {"OMP_WAIT_POLICY": "PASSIVE"}
     assert record["ceilings"]["read"]["gb_per_s"] > 0
     single, batch = record["rows"]
     rivals = {"faiss", "faiss counting", "numpy", "usearch", "torch"}
@@ -49,32 +76,28 @@ def test_the_command_from_another_folder(tmp_path: Path) -> None:
         assert row["ceiling"]["bound"] in ("memory", "popcount")
         assert row["ceiling"]["fraction"] > 0
     assert record["ceilings"]["read_gb_per_s"]["16000"] > 0
+    shown = capsys.readouterr()
     for words in ("one query", "Gcmp/s of wall time", "64 bits, N=2e3, Q=3, k=5", "of the ceiling"):
-        assert words in done.stdout
-    assert "out.json" in done.stderr
+        assert words in shown.out
+    assert "wrote out.json" in shown.err
 
 
-def test_as_a_module_with_a_backend_and_threads(tmp_path: Path) -> None:
-    out = tmp_path / "out.json"
-    command = [sys.executable, "-m", "bench.latency", *TINY[:3], "--threads", "2"]
-    done = run([*command, "--backend", "reference", "--out", str(out)], ROOT)
-    assert done.returncode == 0, done.stderr
-    record = json.loads(out.read_text())
-    assert (record["threads"], record["backend"]) == (2, "reference")
-    assert record["rows"][0]["backend"] == "reference"
-    assert record["rows"][0]["ceiling"]["bound"].startswith("not measured: no loop like")
-
-
-def test_without_faiss_its_cells_say_so(
+@pytest.mark.usefixtures("swift")
+def test_another_backend_two_threads_and_no_faiss(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     out = tmp_path / "out.json"
-    assert latency.main([*TINY, "--out", str(out)]) == 0
+    chosen = ["--threads", "2", "--backend", "reference"]
+    assert latency.main([*TINY[:3], *chosen, "--out", str(out)]) == 0
     assert "not installed" in capsys.readouterr().out
-    for row in json.loads(out.read_text())["rows"]:
-        assert row["contenders"]["faiss"] == {"missing": "not installed"}
-        assert set(row["ratios"]) == {"numpy", "usearch", "torch"}
+    record = json.loads(out.read_text())
+    assert (record["threads"], record["backend"]) == (2, "reference")
+    (row,) = record["rows"]
+    assert row["backend"] == "reference"
+    assert row["ceiling"]["bound"].startswith("not measured: no loop like")
+    assert row["contenders"]["faiss"] == {"missing": "not installed"}
+    assert set(row["ratios"]) == {"numpy", "usearch", "torch"}
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -85,7 +108,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_wrong_use_is_one_sentence(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = ", ".join(latency.host_backends())
     sentence = refused(capsys, "--backend", "avx9")
@@ -97,19 +120,8 @@ def test_wrong_use_is_one_sentence(
         capsys, "--suite", "mask", "--shape", "64,100,1,1"
     )
     assert "--shape: expected BITS,CODES,QUERIES,K" in refused(capsys, "--shape", "64")
-    (tmp_path / "file").touch()
-    for out in (tmp_path, tmp_path / "file" / "out.json"):
-        assert "--out: expected a file that can be written" in refused(capsys, "--out", str(out))
     monkeypatch.setenv("HAMMING_BACKEND", "avx9")
     assert refused(capsys).endswith(f"HAMMING_BACKEND: expected one of {known}, got 'avx9'")
-
-
-def test_a_shape_that_does_not_fit_is_skipped_before_anything_is_measured(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    arguments = ["--shape", "1024,1e12,1,10", "--out", str(tmp_path / "out.json")]
-    assert "no shape is left to measure" in refused(capsys, *arguments)
-    assert not (tmp_path / "out.json").exists()
 
 
 def test_a_wrong_result_is_status_1_and_leaves_no_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -57,6 +58,28 @@ def test_check_says_which_page_is_old(page: Path, monkeypatch: pytest.MonkeyPatc
     readme.main()
     monkeypatch.setattr("sys.argv", ["readme.py", "--check"])
     readme.main()
+
+
+def test_a_page_is_written_whole_and_only_when_it_changes(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    page.write_text("<!-- ceilings made.json -->\nold\n<!-- end -->\n")
+    monkeypatch.setattr("sys.argv", ["readme.py"])
+    with monkeypatch.context() as broken:
+        broken.setattr(Path, "replace", no_space)
+        with pytest.raises(OSError, match="No space left"):
+            readme.main()
+    assert "old" in page.read_text()
+    readme.main()
+    assert "old" not in page.read_text()
+    os.utime(page, ns=(0, 0))
+    for words in (["--check"], []):
+        monkeypatch.setattr("sys.argv", ["readme.py", *words])
+        readme.main()
+        assert page.stat().st_mtime_ns == 0
 
 
 def test_a_missing_result_file_is_one_sentence(page: Path) -> None:

@@ -51,6 +51,12 @@ def test_every_row_is_a_preset_and_every_training_is_done_once() -> None:
     assert all(cell.config(command).optim.validate_every == 0 for cell in cells)
 
 
+def test_a_row_of_a_preset_that_stops_early_is_trained_to_the_end() -> None:
+    cell = retrieval.Cell(retrieval.Row("made up", "dcmh"), 16, 0)
+    assert load_config("dcmh").optim.patience > 0
+    assert cell.config(retrieval.Command()).optim.patience == 0
+
+
 def record(differences: dict[str, list[float]]) -> dict:
     maps = lambda value: dict.fromkeys(retrieval_tables.DIRECTIONS, value)  # noqa: E731
     names = {"whole": [0.0] * 3, **differences}
