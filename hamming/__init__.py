@@ -9,10 +9,11 @@ from .dispatch import backends, use_backend
 from .distance import distance
 from .index import Index
 from .layout import RadiusResult, Rescored, TopK
+from .merging import merge_topk
 from .packing import pack, unpack
 from .radius import radius_search
 from .rescore import rescore
-from .topk import merge_topk, topk
+from .topk import topk
 from .two_stage import TwoStageSearch
 
 __all__ = [

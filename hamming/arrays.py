@@ -192,10 +192,10 @@ def host(x: Any, name: str) -> View:
                 f"{name}: expected a DLPack array that NumPy can read, got {type(x).__name__} "
                 f"({error}); convert it to a NumPy array"
             ) from None
-    if array.dtype == np.float16:
-        array = array.astype(np.float32)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype == np.float16:
+        array = array.astype(np.float32)
     return View(array, "numpy")
 
 
@@ -299,7 +299,13 @@ def on_device(device: str) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
         return
     import cupy
 
-    with cupy.cuda.Device(int(device.partition(":")[2])):
+    number, count = int(device.partition(":")[2]), cupy.cuda.runtime.getDeviceCount()
+    if number >= count:
+        raise ValueError(
+            f"device: expected one of the {count} GPUs that this machine has, got {device}; "
+            f"the last one is cuda:{count - 1}"
+        )
+    with cupy.cuda.Device(number):
         yield cupy.asarray
 
 

@@ -24,11 +24,11 @@ def pack(
 
     Args:
         x: `(..., n_bits)` bool, integer, float16, bfloat16, float32 or float64; gradients are
-        ignored.
+            ignored.
         threshold: a number, or `(n_bits,)` one per bit, which may lie on the GPU of a float `x`.
         bitorder: "big" puts the first bit highest in its byte (`numpy.packbits`), "little" lowest.
         check_finite: whether a NaN raises; None = True on host arrays and False on a GPU,
-        which would have to be waited for. Unchecked, NaN packs as 0.
+            which would have to be waited for. Unchecked, NaN packs as 0.
 
     Returns:
         `(..., ceil(n_bits / 8)) uint8`, padding bits zero, of the kind of `x`.
@@ -95,16 +95,19 @@ def unpack(codes: Any, n_bits: int | None = None, *, bitorder: BitOrder = "big")
     with arrays.placed(codes, "codes"):
         array, kind = arrays.view(codes, "codes")
         checks.code_dtype(array, "codes")
-        if array.ndim == 0:
-            raise ValueError("codes: expected shape (..., n_bytes), got (); pass an array of codes")
+        if array.ndim == 0 or array.shape[-1] == 0:
+            raise ValueError(
+                f"codes: expected shape (..., n_bytes), n_bytes at least 1, got "
+                f"{checks.shape_text(array)}; pass an array of codes"
+            )
         count = checks.unpack_bits(n_bits, array.shape[-1])
         rows = arrays.contiguous(array.reshape(-1, array.shape[-1]))
         bits = backend.unpack(rows, count, bitorder=order)
         return arrays.like(kind, bits.reshape(*array.shape[:-1], count))
 
 
-def _threshold_array(threshold: Any, n_bits: int) -> np.ndarray:
-    """`threshold` as `(n_bits,)`, checked, in its own dtype."""
+def threshold_array(threshold: Any, n_bits: int) -> np.ndarray:
+    """`threshold` in host memory as `(n_bits,)`, checked, in its own dtype."""
     if isinstance(threshold, (bool, int, float, list, tuple, np.generic)):
         try:
             array = np.asarray(_small(threshold))
@@ -141,7 +144,7 @@ def _thresholds(
     """
     if device != "cpu" and arrays.lies_on(threshold, "threshold", device):
         return _on_device(threshold, n_bits, compared), None
-    limits = _threshold_array(threshold, n_bits)
+    limits = threshold_array(threshold, n_bits)
     if compared.kind == "f":
         # The largest float not above the threshold separates the same floats. Long double holds
         # every float64 and every int64, so the test for "above" is exact.

@@ -19,6 +19,7 @@ def radius_search(
     8 * (radius + 9) bytes a query (a query and thread where there are fewer than four queries a
     thread), and at most 64 MiB of hits; where those are more, the database is read a second time.
     Contiguous databases and masks in host memory are not copied; they must not change meanwhile.
+    Ctrl-C is seen when the call returns.
 
     On a GPU the database is read twice, and the call waits once, for the number of hits; beside the
     result it holds 8 bytes a hit, 16 if a query has more than 2048.

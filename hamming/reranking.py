@@ -80,8 +80,7 @@ class StoredEmbeddings:
         Raises:
             ValueError: one has none.
         """
-        for start in range(0, len(ids), _BLOCK):
-            self._rows(ids[start : start + _BLOCK])
+        self._rows(ids)
 
     def _rows(self, ids: np.ndarray) -> np.ndarray:
         """The row of each id; 0 for -1, which is read for nothing."""
@@ -115,13 +114,19 @@ class StoredEmbeddings:
             )
 
     def _checked_ids(self, ids: Any) -> Ids:
-        arrays.common_device({"embeddings": self.array, "ids": ids})
-        values = arrays.view(ids, "ids").array
-        if values.dtype != np.int64 or values.shape != (self.n_rows,):
+        given = np.asarray(ids) if isinstance(ids, (list, tuple, range)) else ids
+        arrays.common_device({"embeddings": self.array, "ids": given})
+        values = arrays.view(given, "ids").array
+        if values.dtype.kind not in "iu" or values.shape != (self.n_rows,):
             raise ValueError(
                 f"ids: expected int64 of shape ({self.n_rows},), one id per row of embeddings, "
                 f"got {values.dtype} of shape {checks.shape_text(values)}; "
                 "say whose row each is"
+            )
+        values = values.astype(np.int64, copy=False)
+        if int(values.min()) < 0:
+            raise ValueError(
+                f"ids: expected at least 0, got {int(values.min())}; -1 stands for no code"
             )
         ascending = ascends(values)
         ordered = values if ascending else arrays.module(values).sort(values)
@@ -163,11 +168,7 @@ class StoredEmbeddings:
 
 def floats(x: Any, name: str) -> np.ndarray:
     """`x` as NumPy or CuPy sees it; 16-bit floats that they have not become float32."""
-    array = arrays.view(x, name).array
-    if arrays.element(x, array) != "bfloat16":
-        return array
-    wide: np.ndarray = (array.astype(np.uint32) << 16).view(np.float32)
-    return wide
+    return arrays.floats(x, arrays.view(x, name).array)
 
 
 def _check_stored(array: Any) -> None:
@@ -191,12 +192,12 @@ def _numbers(value: Any, name: str, shapes: list[tuple[int, ...]]) -> np.ndarray
     try:
         numbers = np.asarray(value, np.float64)
     except (TypeError, ValueError):
-        numbers = np.empty(0)
-    if numbers.shape not in shapes or not np.isfinite(numbers).all():
+        numbers = None
+    if numbers is None or numbers.shape not in shapes or not np.isfinite(numbers).all():
         wanted = " or ".join(str(shape) if shape else "a number" for shape in shapes)
+        shape = "" if numbers is None else f" of shape {checks.shape_text(numbers)}"
         raise ValueError(
             f"{name}: expected finite numbers in host memory, {wanted}, got "
-            f"{type(value).__name__} of shape {checks.shape_text(np.asarray(numbers))}; "
-            "give one per dimension of embeddings"
+            f"{type(value).__name__}{shape}; give one per dimension of embeddings"
         )
     return numbers

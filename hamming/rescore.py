@@ -29,7 +29,7 @@ def rescore(
             `(n_bits,)`; gradients are ignored.
         db_codes: `(n_codes, n_bytes) uint8`.
         indices: `(n_queries, m)` integer rows of the database, as `topk` returns them; -1 = no
-        candidate.
+            candidate.
         k: 1..m; on a GPU m is at most 2**24.
         bitorder: as given to `pack`.
 

@@ -1,11 +1,8 @@
-"""The k nearest codes, and the exact merge of per-shard results."""
+"""The k nearest codes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from . import arrays, checks
 from .dispatch import choose
@@ -62,45 +59,3 @@ def topk(
         if given.single:
             result = TopK(result.distances[0], result.indices[0])
         return arrays.result_like(given.kind, result)
-
-
-def merge_topk(results: Sequence[TopK], k: int) -> TopK:
-    """Merges per-shard top-k lists with global indices into the k best, in the same order.
-
-    Exact when each shard's list holds its own k best (or all it has): the order is total.
-
-    Args:
-        results: `TopK`s of the same queries, of any lengths.
-        k: at least 1; at most the entries of all lists together.
-
-    Returns:
-        `TopK` of `(n_queries, k)`, of the kind of the first list.
-
-    Raises:
-        TypeError: `results` is no sequence of pairs of integer arrays.
-        ValueError: no results, different queries, or fewer than k entries in all.
-
-    Example:
-        >>> near, far = TopK(np.array([1]), np.array([7])), TopK(np.array([3]), np.array([2]))
-        >>> merge_topk([far, near], 1)
-        TopK(distances=array([1], dtype=int32), indices=array([7]))
-    """
-    count = checks.integer(k, "k", least=1, remedy="ask for at least one neighbour")
-    parts = [checks.shard_result(result) for result in checks.shard_results(results)]
-    named = {f"results[{i}]": x for i, part in enumerate(parts) for x in part}
-    choose(arrays.common_device(named))  # or what is missing, in one sentence
-    with arrays.placed(parts[0][0], "results"):
-        kind = arrays.view(parts[0][0], "results").kind
-        views = [tuple(arrays.view(x, "results").array for x in part) for part in parts]
-        checks.merge_parts(views, count)
-        xp = arrays.module(views[0][0])
-        distances = xp.concatenate([part[0] for part in views], axis=-1).astype(np.int32)
-        indices = xp.concatenate([part[1] for part in views], axis=-1).astype(np.int64)
-        # Stable: the order by index decides between equal distances. Missing entries (index -1)
-        # have the largest distance, so the distance alone puts them last.
-        by_index = xp.argsort(indices, axis=-1, kind="stable")
-        nearest = xp.take_along_axis(distances, by_index, axis=-1)
-        by_distance = xp.argsort(nearest, axis=-1, kind="stable")
-        order = xp.take_along_axis(by_index, by_distance, axis=-1)[..., :count]
-        merged = TopK(*(xp.take_along_axis(x, order, axis=-1) for x in (distances, indices)))
-        return arrays.result_like(kind, merged)

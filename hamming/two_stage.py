@@ -11,7 +11,7 @@ from . import arrays, checks
 from .index import Index
 from .index import checks as index_checks
 from .layout import Rescored
-from .packing import pack
+from .packing import pack, threshold_array
 from .reranking import StoredEmbeddings, floats
 
 CANDIDATES_PER_RESULT = 20  # docs/two-stage.md says what other numbers find
@@ -140,7 +140,10 @@ class TwoStageSearch:
             codes = pack(values, threshold=self._threshold)
             found = index.topk(codes, n_found, filter=filter, threads=threads).indices
             xp = arrays.module(values)
-            centred = (values - xp.asarray(self._threshold)).astype(np.float32)
+            centred = values - xp.asarray(self._threshold)
+            if xp is np:  # elsewhere a look at the values would wait for the device
+                checks.rescore_range(centred)
+            centred = centred.astype(np.float32)
             if self._stored is None:
                 result = index.rescore(centred, found, count)
             else:
@@ -203,14 +206,13 @@ class TwoStageSearch:
                 f"embeddings: expected width {n_bits} like the codes, got {stored.dim}; "
                 "pass encode=, which makes the values of codes of a query"
             )
-        stored.check_rows(self.index.ids)
+        for ids, _ in self.index.chunks():
+            stored.check_rows(ids)
 
 
 def _checked_threshold(threshold: Any, n_bits: int) -> np.ndarray:
     """`threshold` in host memory."""
-    is_array = hasattr(threshold, "__dlpack_device__") and not isinstance(threshold, np.generic)
-    limits = arrays.host(threshold, "threshold").array if is_array else np.asarray(threshold)
-    checks.pack_threshold(limits, n_bits)
+    limits = threshold_array(threshold, n_bits)
     checks.finite(limits, "threshold")
     return limits
 

@@ -8,8 +8,7 @@ constexpr int kPlaceBits = 24;
 constexpr float kMostFloat = 3.402823466e38f;
 
 // queries: (n_queries, n_bits); candidates: (n_queries, n_candidates) rows, -1 and rows past the
-// last = none; scores alike;
-// keys: row << 24 | place, all ones for none.
+// last = none; scores alike; keys: row << 24 | place, all ones for none.
 extern "C" __global__ void __launch_bounds__(kThreads)
     score(const float* const queries, const u8* const codes, const i64* const candidates,
           float* const scores, u64* const keys, const i64 n_bits, const i64 n_bytes,

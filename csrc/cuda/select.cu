@@ -217,10 +217,10 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   }
 }
 
-// From counts to places: starts[q] becomes the sum of those before, the last one their total;
-// `longest` the largest. One block.
+// From counts to places: starts[q] becomes the sum of those before. `sizes` become the total, which
+// is the last of the places too, and the most of one query. One block.
 extern "C" __global__ void __launch_bounds__(kThreads)
-    place_lists(const Selection state, u64* const longest) {
+    place_lists(const Selection state, u64* const sizes) {
   u64 before = 0, most = 0;
   for (i32 first = 0; first < state.n_queries; first += kThreads) {
     const i32 query = first + static_cast<i32>(threadIdx.x);
@@ -236,8 +236,9 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   }
   if (threadIdx.x == 0) {
     state.starts[state.n_queries] = static_cast<i64>(before);
-    *longest = 0;
+    sizes[0] = before;
+    sizes[1] = 0;
   }
   __syncthreads();
-  atomicMax(longest, most);
+  atomicMax(sizes + 1, most);
 }

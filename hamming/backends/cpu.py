@@ -11,9 +11,9 @@ from ..layout import BitOrder, RadiusResult, Rescored, TopK
 
 # Tile: half of a common 32-48 KB L1, so that queries and histograms fit beside it. Block: candidate
 # memory of one block of queries. Rows in place: each instruction set's own choice (rows_queries in
-# csrc/cpu/isa_*.cpp). Threads: starting one took about 50 us where this was
-# measured, in which one query compares 5e5 codes, so two pay from 2e6 codes on.
-# Sample: below k = 64 the worst order costs less than twice a random one.
+# csrc/cpu/isa_*.cpp). Threads: starting one took about 50 us where this was measured, in which one
+# query compares 5e5 codes, so two pay from 2e6 codes on. Sample: below k = 64 the worst order costs
+# less than twice a random one.
 TUNING = _core.Tuning(
     tile_bytes=16 * 1024,
     buffer_extra=0,

@@ -116,9 +116,15 @@ def cubin_path(kernel: Kernel, arch: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, cubin)
     except OSError:  # no place for a cache: for this process alone
-        path = Path(tempfile.mkdtemp(prefix="hamming-")) / path.name
+        path = Path(_own_folder().name) / path.name
         _write(path, cubin)
     return path
+
+
+@functools.cache
+def _own_folder() -> tempfile.TemporaryDirectory[str]:
+    """Goes when the process ends."""
+    return tempfile.TemporaryDirectory(prefix="hamming-")
 
 
 def _version() -> str:

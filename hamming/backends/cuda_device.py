@@ -26,13 +26,15 @@ def missing() -> str | None:
         return "CuPy is not installed; install hamming-kd[cuda12] or hamming-kd[cuda13]"
     try:
         import cupy
+
+        refused: type[Exception] = cupy.cuda.runtime.CUDARuntimeError
     except Exception as error:  # whatever a broken installation raises
         words = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"CuPy does not load ({words})"
     try:
         count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        return _NO_DRIVER.get(error.status, str(error))
+    except refused as error:
+        return _NO_DRIVER.get(getattr(error, "status", 0), str(error))
     return None if count else _NO_DRIVER[100]
 
 

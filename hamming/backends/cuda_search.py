@@ -250,10 +250,10 @@ class Searcher:
         for begin, end in _long_segments(shape.n_codes):
             search["begin"], search["end"] = begin, end
             self._scan(cuda_plan.scan_for(shape, device.facts, self.tuning), shape, search)
-        longest = device.empty(1, np.uint64)
-        device.launch(Kernel("select.cu", "place_lists"), (1, 1), [selection.record, longest])
-        total = int(device.read(selection.arrays["starts"])[-1])
-        return RadiusHits(selection, words, total, int(device.read(longest)[0]))
+        sizes = device.empty(2, np.uint64)
+        device.launch(Kernel("select.cu", "place_lists"), (1, 1), [selection.record, sizes])
+        total, longest = map(int, device.read(sizes))
+        return RadiusHits(selection, words, total, longest)
 
     def write_within(self, found: RadiusHits, distances: Any, indices: Any) -> None:
         """Fills the `(total,)` int32 distances and int64 indices of what was counted."""

@@ -121,7 +121,7 @@ def file_path(path: Any, name: str = "path") -> Path:
             "give the path of a file"
         )
     text = os.fspath(path)
-    if not Path(text).name or "\0" in text:
+    if not Path(text).name or text.endswith(("/", os.sep)) or "\0" in text:
         raise ValueError(f"{name}: expected the path of a file, got {text!r}; name a file")
     return Path(text)
 
@@ -144,9 +144,11 @@ def id_array(ids: Any, name: str, like: np.ndarray) -> np.ndarray:
 
 
 def _listed(values: Any, name: str) -> Any:
-    """Numbers and lists as arrays; what is neither is left to others."""
+    """Numbers, lists and sets as arrays; what is neither is left to others."""
     if isinstance(values, (int, np.integer)):
         return np.asarray(values)
+    if isinstance(values, (set, frozenset)):
+        values = list(values)
     if not isinstance(values, (list, tuple, range)):
         return values
     try:
@@ -246,6 +248,11 @@ def filter_array(filter: Any, like: np.ndarray) -> np.ndarray:
     array = arrays.view(_listed(filter, "filter"), "filter").array
     if array.dtype == np.bool_:
         return _placed(array, "filter", like)
+    if array.dtype.itemsize == 1:  # a mask of other libraries, which would be taken as ids 0 and 1
+        raise TypeError(
+            f"filter: expected bool or int64 ids, got dtype {array.dtype}; "
+            "cast a mask with .astype(bool), or ids to int64"
+        )
     return id_array(array, "filter", like)
 
 

@@ -16,6 +16,7 @@ from . import checks as index_checks
 from . import file as index_file
 from . import search as segment_search
 from .ids import Ids
+from .positions import gathered, positions_of
 from .segments import Segment, joined, joined_ids, live_codes, live_ids
 from .state import (
     State,
@@ -97,7 +98,7 @@ class Index:
     def concat(cls, indexes: Sequence[Index]) -> Self:
         """One index of several, in their order, without copying their codes.
 
-        Each search looks into every part, some 20 us each: join dozens, not thousands.
+        Each search looks into every part: join dozens, not thousands.
 
         Raises:
             TypeError: an item is no index.
@@ -146,6 +147,30 @@ class Index:
             return arrays.read_only(segments[0].live_codes())
         parts = [segment.live_codes() for segment in segments]
         return arrays.module(self._like).concatenate([self._like, *parts])  # type: ignore[no-any-return]
+
+    def codes_of(self, ids: Any) -> np.ndarray:
+        """The codes of ids, copied.
+
+        Args:
+            ids: integers of any shape, or one; the same id may come again.
+
+        Returns:
+            `(*ids.shape, n_bytes) uint8`, where the index lies, which is waited for.
+
+        Raises:
+            TypeError: `ids` are no integers.
+            ValueError: the index does not have one of them.
+        """
+        segments = self._state.segments
+        wanted = index_checks.id_array(ids, "ids", self._like)
+        positions = positions_of(segments, wanted).reshape(-1)
+        check_known(wanted.reshape(-1), [positions])
+        codes = gathered(segments, positions) if segments else self._like
+        return codes.reshape(*wanted.shape, self._like.shape[1])
+
+    def __contains__(self, id: Any) -> bool:
+        wanted = index_checks.id_array(id, "id", self._like)
+        return bool((positions_of(self._state.segments, wanted) >= 0).all())
 
     def chunks(self, size: int = 65_536) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Ids and codes in their order, some at a time: the whole without a copy of the whole.
@@ -223,13 +248,16 @@ class Index:
     ) -> TopK:
         """The k nearest codes of each query, exactly, by distance; ties: the one added earlier.
 
+        Ctrl-C is seen when the call returns.
+
         Args:
             query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`, on the device of
                 the index.
             k: 1..len(index); on a GPU at most 2**20.
             filter: what may be found: `(len(index),) bool` in the order of `ids`, or integer ids,
-                of which those that the index does not have are ignored. On a GPU filters by id wait
-                for the device.
+                of which those that the index does not have are ignored. Ids are looked up in each
+                call: where many are searched again and again, make bools of them once,
+                `numpy.isin(index.ids, wanted)`. On a GPU filters by id wait for the device.
             threads: CPU threads; None = HAMMING_THREADS, else the CPUs this process may use.
 
         Returns:
@@ -258,6 +286,8 @@ class Index:
         self, query_codes: Any, radius: int, *, filter: Any = None, threads: int | None = None
     ) -> RadiusResult:
         """All codes within a radius of each query, by distance; ties: the one added earlier.
+
+        Ctrl-C is seen when the call returns.
 
         Args:
             query_codes: as for `topk`.
@@ -327,7 +357,8 @@ class Index:
         """The index with its codes on another device; on its own device a snapshot.
 
         On a GPU codes and ids lie in one array each, and searches take and give arrays of torch or
-        CuPy there. Adding waits for the device.
+        CuPy there. Adding and removing wait for their own stream: where others search on streams of
+        their own, wait for those before codes are removed, whose memory may be used again.
 
         Args:
             device: "cpu", "cuda" or "cuda:1".
@@ -350,7 +381,7 @@ class Index:
         return other
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the index as one file; a failure leaves what was there.
+        """Write the index as one file; a failure leaves what was there. Missing folders are made.
 
         The file is a safetensors file: `ids` (n,) int64, left out if they follow each other, and
         `codes` (n, n_bytes) uint8, without what was removed; docs/index-file.md has its metadata.

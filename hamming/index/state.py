@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations, groupby
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -136,17 +136,28 @@ def check_new(ids: np.ndarray, segments: Sequence[Segment]) -> None:
 
 
 def check_disjoint(states: Sequence[State]) -> None:
-    """No two have an id in common; ids are looked at where the ranges of two overlap."""
-    for former, latter in combinations(states, 2):
-        for segment in latter.segments:
-            low, high = segment.bounds()
-            overlapping = []
-            for other in former.segments:
-                other_low, other_high = other.bounds()
-                if low <= other_high and other_low <= high:
-                    overlapping.append(other)
-            if overlapping:
-                check_new(segment.live_ids(), overlapping)
+    """No two have an id in common; ids are looked at where the ranges of segments overlap."""
+    spans = [
+        (segment.bounds(), owner, segment)
+        for owner, state in enumerate(states)
+        for segment in state.segments
+    ]
+    group: list[tuple[int, Segment]] = []
+    end = -1
+    for (low, high), owner, segment in sorted(spans, key=lambda span: span[0]):
+        if low > end:
+            _check_apart(group)
+            group = []
+        group.append((owner, segment))
+        end = max(end, high)
+    _check_apart(group)
+
+
+def _check_apart(group: Sequence[tuple[int, Segment]]) -> None:
+    """Segments with overlapping ranges, by their index: one alone has no id twice."""
+    if len({owner for owner, _ in group}) > 1:
+        ids = [segment.live_ids() for _, segment in group]
+        check_distinct(arrays.module(ids[0]).concatenate(ids))
 
 
 def check_known(ids: np.ndarray, rows: Sequence[np.ndarray]) -> None:

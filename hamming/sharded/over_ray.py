@@ -202,6 +202,18 @@ class RayShards(ShardedSearch):
                     self._ray.cancel(ref)
             raise
 
+    def _room(self) -> str:
+        """What is free in the session, of what it has."""
+        try:
+            free, there = self._ray.available_resources(), self._ray.cluster_resources()
+        except Exception:  # asked while something is wrong already
+            return "it does not say what is free"
+        return ", ".join(
+            f"{free.get(kind, 0):g} of {there.get(kind, 0):g} {kind}s are free"
+            for kind in ("CPU", "GPU")
+            if there.get(kind)
+        )
+
     def _answer(self, shard: int, ref: Any, deadline: float) -> Any:
         errors, name = self._ray.exceptions, self._names[shard]
         try:
@@ -209,7 +221,8 @@ class RayShards(ShardedSearch):
         except errors.GetTimeoutError:
             problem = (
                 f"expected an answer within {self._timeout:g} s, got none; raise timeout, ask for "
-                "fewer queries at once, or see whether Ray has room for the process"
+                "fewer queries at once, or see whether Ray has room for the process: "
+                f"{self._room()}"
             )
         except errors.RayActorError:  # Ray does not always know which of the two it is
             problem = (

@@ -97,6 +97,7 @@ def module() -> types.ModuleType:
     fake.asnumpy = unwrapped  # type: ignore[attr-defined]
     fake.cuda = types.SimpleNamespace(  # type: ignore[attr-defined]
         Device=lambda index: contextlib.nullcontext(index),
+        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1),
         get_current_stream=lambda: types.SimpleNamespace(synchronize=lambda: None),
     )
     return fake

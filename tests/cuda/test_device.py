@@ -63,6 +63,13 @@ def test_why_there_is_no_gpu(
 
 
 @pytest.mark.usefixtures("_fresh")
+def test_a_folder_named_cupy_is_not_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: object())
+    assert str(cuda_device.missing()).startswith("CuPy does not load (")
+
+
+@pytest.mark.usefixtures("_fresh")
 def test_without_cupy_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ValueError, match=r"CuPy is not installed; install hamming-kd\[cuda12\] or"):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 import hamming
+from hamming import arrays
 from hamming.index import segments, state
 from tests.cuda.fake_cupy import FakeArray
 from tests.cuda.test_arrays_on_a_gpu import DB, QUERIES, gpu, there  # noqa: F401
@@ -44,6 +45,12 @@ def test_to_and_fro() -> None:
     assert again.device == "cpu"
     np.testing.assert_array_equal(again.codes, index.codes)
     np.testing.assert_array_equal(again.ids, index.ids)
+
+
+def test_a_gpu_that_is_not_there_is_one_sentence() -> None:
+    sentence = r"^device: expected one of the 1 GPUs that .* got cuda:7; the last one is cuda:0$"
+    with pytest.raises(ValueError, match=sentence), arrays.on_device("cuda:7"):
+        pass
 
 
 def test_arguments_of_the_other_side() -> None:

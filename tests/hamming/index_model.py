@@ -227,6 +227,16 @@ class IndexMachine(RuleBasedStateMachine):
                 assert self.back(index.ids).tolist() == model.ids
                 np.testing.assert_array_equal(self.back(index.codes), model.codes)
 
+    @precondition(lambda self: self.model.ids)
+    @rule(shape=st.sampled_from([(), (3,), (2, 4)]))
+    def look_codes_up(self, shape: tuple[int, ...]) -> None:
+        rows = self.rng.integers(0, len(self.model.ids), shape)
+        ids = np.array(self.model.ids)[rows]
+        found = self.index.codes_of(self.there(ids))
+        np.testing.assert_array_equal(self.back(found), self.model.codes[rows])
+        assert int(ids.reshape(-1)[0]) in self.index
+        assert max(self.model.ids) + 1 not in self.index
+
     @rule(size=st.integers(1, 30))
     def go_through(self, size: int) -> None:
         chunks = [(self.back(ids), self.back(codes)) for ids, codes in self.index.chunks(size)]

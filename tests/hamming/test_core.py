@@ -20,7 +20,7 @@ def test_a_mask_is_bools_in_a_row(mask: object) -> None:
     for search in (_core.topk, _core.radius_search):
         with pytest.raises(TypeError, match="incompatible function arguments"):
             search(ISA, TUNING, 1, CODES, CODES, 1, mask)
-    with pytest.raises(ValueError, match="^mask: expected one bool per code"):
+    with pytest.raises(ValueError, match=r"^mask: expected one bool per code"):
         _core.topk(ISA, TUNING, 1, CODES, CODES, 1, np.zeros(3, bool))
 
 
@@ -41,5 +41,5 @@ def test_candidates_are_int64() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "V3", "complex64", "float128"])
 def test_values_have_a_kernel(dtype: str) -> None:
     values = np.zeros((2, 8), dtype)
-    with pytest.raises(ValueError, match="^values: expected integers, float32 or float64"):
+    with pytest.raises(ValueError, match=r"^values: expected integers, float32 or float64"):
         _core.pack(ISA, TUNING, 1, values, values[0], True, False)

@@ -202,6 +202,33 @@ def test_writers_wait_for_each_other() -> None:
     assert len(set(index.ids.tolist())) == 600
 
 
+def test_ids_of_many_parts_are_compared_where_their_ranges_overlap(monkeypatch) -> None:
+    """Once for each group of ranges that overlap, not for each pair of parts."""
+    looked_at = []
+    live_ids = segments.Segment.live_ids
+    monkeypatch.setattr(
+        segments.Segment, "live_ids", lambda self: looked_at.append(len(self)) or live_ids(self)
+    )
+    apart = [hamming.Index.from_codes(DB[:2], ids=[10 * i, 10 * i + 5]) for i in range(50)]
+    assert len(hamming.Index.concat(apart)) == 100
+    assert looked_at == []
+    over = [hamming.Index.from_codes(DB[:2], ids=[i, 1000 + i]) for i in range(50)]
+    assert len(hamming.Index.concat([*over, *apart[11:]])) == 178
+    assert len(looked_at) <= 100
+    with pytest.raises(ValueError, match=r"^ids: expected each once, got 7 a second time"):
+        hamming.Index.concat([*over, hamming.Index.from_codes(DB[:1], ids=[7])])
+    freed = hamming.Index.concat([over[7]])
+    freed.remove(7)
+    hamming.Index.concat([*over[:7], freed, *over[8:], hamming.Index.from_codes(DB[:1], ids=[7])])
+
+
+def test_a_set_is_a_filter() -> None:
+    index = hamming.Index.from_codes(DB)
+    found = index.topk(QUERIES, 9, filter={3, 30, 300})
+    for got, expected in zip(found, index.topk(QUERIES, 9, filter=[3, 30, 300]), strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
 def test_a_failed_add_leaves_nothing(monkeypatch) -> None:
     index = hamming.Index(64)
     index.add(DB[:5])
@@ -271,6 +298,14 @@ MESSAGES = [
         lambda: small().topk(CODE, 1, filter=[0.5]),
         "filter: expected integer ids, got dtype float64; ",
     ),
+    (
+        lambda: small().topk(CODE, 1, filter=np.array([1, 0, 1], np.uint8)),
+        "filter: expected bool or int64 ids, got dtype uint8; cast a mask with .astype",
+    ),
+    (lambda: small().codes_of([4, 3]), "ids: expected ids of the index, got 3, which it does not"),
+    (lambda: hamming.Index(13).codes_of(0), "ids: expected ids of the index, got 0, which it do"),
+    (lambda: "4" in small(), "id: expected a NumPy array, torch tensor or DLPack producer, got s"),
+    (lambda: small().save("there/"), "path: expected the path of a file, got 'there/'; name a f"),
     (lambda: small().radius_search(CODE, -1), "radius: expected at least 0, got -1; "),
     (
         lambda: small().rescore(np.ones((1, 16)), [[4]], 1),

@@ -48,6 +48,8 @@ CASES = [
     (lambda: hamming.unpack(Q, 0), ValueError, r"n_bits: expected at least 1, got 0"),
     (lambda: hamming.unpack(X), TypeError, r"codes: expected packed uint8"),
     (lambda: hamming.unpack(np.array(1, np.uint8)), ValueError, r"codes: .*got \(\)"),
+    (lambda: hamming.unpack(Q[:, :0]), ValueError, r"codes: .*at least 1, got \(2, 0\)"),
+    (lambda: hamming.pack(X, bitorder=np.array(["big", "little"])), ValueError, r"bitorder: expected"),
     (lambda: hamming.rescore(X[:, :50], DB, np.zeros((2, 3), int), 1), ValueError,
      r"queries: expected shape \(n_queries, n_bits\) with n_bits in 57\.\.64 .* got \(2, 50\)"),
     (lambda: hamming.rescore(Q, DB, np.zeros((2, 3), int), 1), TypeError, r"queries: expected float"),

@@ -95,3 +95,10 @@ def test_thresholds_beyond_64_bits(backend: str) -> None:
 def test_no_rows(backend: str) -> None:
     assert hamming.pack(np.empty((0, 12))).shape == (0, 2)
     assert hamming.pack(np.empty((2, 0, 12), np.float32)).shape == (2, 0, 2)
+
+
+@pytest.mark.parametrize("dtype", [">f2", ">f4", ">f8", ">i4", ">u2"])
+def test_bytes_in_the_other_order_are_the_same_numbers(dtype: str) -> None:
+    values = np.arange(-8, 8).reshape(2, 8) * (dtype[1] != "u")
+    expected = hamming.pack(values)
+    np.testing.assert_array_equal(hamming.pack(values.astype(dtype)), expected)

@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from hamming import Index
-from hamming.sharded import RayShards, ShardError, Shards, over_ray, shard_actor
-from hamming.sharded.search import Call
+from hamming.sharded import RayShards, ShardError, over_ray
 from tests.hamming import oracle
 from tests.hamming.test_sharded import check
 
@@ -279,31 +278,6 @@ def test_mistakes_of_the_caller(shards: RayShards, paths: list[Path], tmp_path: 
         assert "\n" not in str(caught.value)
 
 
-def test_arguments_that_need_no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    for message, options in {
-        r"^device: expected 'cpu' or 'cuda', got 'gpu'; ": {"device": "gpu"},
-        r"^num_cpus: expected a whole number beyond 1, got 1\.5; ": {"num_cpus": 1.5},
-        r"^num_gpus: expected 0..1,000,000, got -1; ": {"num_gpus": -1},
-        r"^timeout: expected 0..1,000,000, got inf; ": {"timeout": float("inf")},
-        r"^retries: expected 0..1,000,000, got 1099511627776; ": {"retries": 2**40},
-        r"^num_cpus: expected 0 or at least 0.0001, got 1e-05; ": {"num_cpus": 1e-5},
-        r"^retries: expected at least 0, got -1; ": {"retries": -1},
-        r"^paths: expected at least one file, got none; ": {"paths": []},
-    }.items():
-        with pytest.raises(ValueError, match=message):
-            RayShards(**{"paths": ["a"], **options})
-    for message, options in {
-        r"^paths: expected a list of files, got str; ": {"paths": "shard"},
-        r"^paths: expected file names, got 3; ": {"paths": [3]},
-        r"^timeout: expected a number, got '1'; ": {"timeout": "1"},
-    }.items():
-        with pytest.raises(TypeError, match=message):
-            RayShards(**{"paths": ["a"], **options})
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(ValueError, match=r"^ray: expected Ray .*; install hamming-kd\[ray\]$"):
-        RayShards(["a"])
-
-
 OWN_SESSION = """
 import sys
 import numpy as np
@@ -349,76 +323,3 @@ def test_other_trouble_of_ray_is_one_sentence(
         match=rf"^shard 0 \({paths[0]}\): expected an answer, got RaySystemError; see Ray's logs$",
     ):
         shards.topk(QUERIES, 3)
-
-
-def actor(path: Path) -> shard_actor.ShardActor:
-    """What a process holds, in this one."""
-    name = f"shard 0 ({path})"
-    return shard_actor.ShardActor(shard_actor.Settings(name, str(path), "cpu", True, 1))
-
-
-def test_a_torn_file(paths: list[Path], tmp_path: Path) -> None:
-    (torn := tmp_path / "torn").write_bytes(paths[0].read_bytes()[:-1])
-    answer = actor(torn).facts()
-    assert isinstance(answer, ValueError)
-    assert str(answer).startswith(f"{torn}: expected an index that hamming saved, got ")
-
-
-def test_a_file_that_is_replaced_while_it_is_read(
-    paths: list[Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    turns = iter("ab")
-    monkeypatch.setattr(shard_actor, "header_fingerprint", lambda _: next(turns))
-    answer = actor(paths[0]).facts()
-    assert isinstance(answer, ValueError)
-    assert str(answer) == (
-        f"{paths[0]}: expected a file that stays as it is, got one that was replaced while it was "
-        "read; try again"
-    )
-
-
-def test_a_search_without_memory(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args: Any) -> None:
-        raise MemoryError
-
-    held = actor(paths[0])
-    facts = held.facts()
-    assert isinstance(facts, shard_actor.Facts)
-    monkeypatch.setattr(Shards, "_ask", full)
-    answer = held.search(facts.fingerprint, QUERIES, None, Call("topk", 1, None, None))
-    assert isinstance(answer, ShardError)
-    assert str(answer).startswith(f"shard 0 ({paths[0]}): expected memory for a search, got none; ")
-
-
-class SmallMachine:
-    """What is asked of Ray to start a session, on two CPUs."""
-
-    running = False
-
-    def is_initialized(self) -> bool:
-        return self.running
-
-    def init(self, **options: Any) -> None:
-        assert options["address"] == "local"
-        self.running = True
-
-    def cluster_resources(self) -> dict[str, float]:
-        return {"CPU": 2.0, "memory": 1e9}
-
-    def shutdown(self) -> None:
-        self.running = False
-
-
-@pytest.mark.parametrize(("kind", "there"), [("CPU", 2), ("GPU", 0)])
-def test_more_than_this_machine_has(kind: str, there: int) -> None:
-    machine = SmallMachine()
-    assert over_ray._join_session(machine, {"CPU": 0.5, "GPU": 0.0}, 4)
-    assert not over_ray._join_session(machine, {"CPU": 9.0}, 9)  # the caller's may grow
-    machine.shutdown()
-    with pytest.raises(
-        ValueError,
-        match=rf"^num_{kind.lower()}s: expected at most {there} for all 3 shards on this machine, "
-        r"got 1 each; lower it, or call ray\.init for a larger cluster first$",
-    ):
-        over_ray._join_session(machine, {kind: 1.0}, 3)
-    assert not machine.running

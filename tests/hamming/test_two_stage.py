@@ -76,7 +76,8 @@ def test_equal_scores_go_to_the_code_added_earlier() -> None:
     index = hamming.Index.from_codes(codes, ids=ids)
     encode = lambda queries: np.repeat(queries, 4, axis=1)  # noqa: E731
     queries = rng.normal(size=(3, 16)).astype(np.float32)
-    search = hamming.TwoStageSearch(index, rows, ids=ids, encode=encode)
+    # Integers of any width, in an array or a list.
+    search = hamming.TwoStageSearch(index, rows, ids=ids.astype(np.uint32).tolist(), encode=encode)
     for m in (500, 37):
         result = search(queries, 37, candidates=500, rescored=m)
         for q in range(3):
