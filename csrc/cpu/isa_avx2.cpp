@@ -13,6 +13,11 @@ inline __m256i load(const void* address) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(address));
 }
 
+// 16 bytes in both halves.
+inline __m256i broadcast(const void* address) {
+  return _mm256_broadcastsi128_si256(_mm_loadu_si128(static_cast<const __m128i*>(address)));
+}
+
 // of[q][v]: bits in which the nibbles q and v differ.
 struct NibbleDistances {
   alignas(16) std::uint8_t of[16][16];
@@ -31,10 +36,28 @@ constexpr NibbleDistances nibble_distances() {
 constexpr NibbleDistances kNibbleDistances = nibble_distances();
 
 // The distances of all nibbles from one, in both halves.
-inline __m256i nibble_table(int nibble) {
-  const void* row = kNibbleDistances.of[nibble];
-  return _mm256_broadcastsi128_si256(_mm_load_si128(static_cast<const __m128i*>(row)));
+inline __m256i nibble_table(int nibble) { return broadcast(kNibbleDistances.of[nibble]); }
+
+// of[n]: the shuffle of 16 bytes that begin with a row of n bytes, or with two where n <= 8, to
+// rows as whole words, zero-padded.
+struct Spreads {
+  alignas(16) std::uint8_t of[17][16];
+};
+
+constexpr Spreads spreads() {
+  constexpr std::uint8_t kZero = 0x80;
+  Spreads found{};
+  for (int n = 1; n <= 16; ++n) {
+    const int room = n <= 8 ? 8 : 16;
+    for (int i = 0; i < 16; ++i) {
+      const int byte = i % room;
+      found.of[n][i] = byte < n ? static_cast<std::uint8_t>(i / room * n + byte) : kZero;
+    }
+  }
+  return found;
 }
+
+constexpr Spreads kSpreads = spreads();
 
 // 32 codes to a vector of bytes (planes.hpp), counted nibble by nibble in the query's own tables.
 struct Avx2Planes {
@@ -117,8 +140,9 @@ struct Avx2Planes {
   }
 };
 
-// The database's own rows, eight to a group.
-template <int kWords>
+// The database's own rows, eight to a group. A vector takes 8, 16 or 32 bytes of a row; kRagged:
+// the row is no multiple of them, and what follows it is loaded too (Avx2::reach) and dropped.
+template <int kWords, bool kRagged>
 class Avx2Rows {
  public:
   static constexpr int kGroup = 8;
@@ -130,25 +154,31 @@ class Avx2Rows {
   };
 
   Avx2Rows(const Shard& shard, const void* codes, const std::uint64_t* query)
-      : codes_(static_cast<const std::uint8_t*>(codes)),
-        n_bytes_(shard.db.n_bytes),
-        query_(query),
-        n_words_(shard.n_words) {}
+      : codes_(static_cast<const std::uint8_t*>(codes)), n_bytes_(shard.db.n_bytes), query_(query) {
+    if constexpr (kRagged && kShort) {
+      rest_ = broadcast(kSpreads.of[n_bytes_]);
+    } else if constexpr (kRagged) {
+      const auto rest = static_cast<std::size_t>(n_bytes_ % 32);
+      std::uint8_t ones[32] = {}, words[32] = {};
+      __builtin_memset(ones, 0xff, rest);
+      __builtin_memcpy(words, query + n_bytes_ / 32 * 4, rest);
+      rest_ = load(ones);
+      query_rest_ = load(words);
+    }
+  }
 
-  inline Group distances(std::int64_t group) const {
-    const std::uint8_t* bytes = codes_ + group * kGroup * n_bytes_;
+  [[gnu::always_inline]] inline Group distances(std::int64_t group) const {
+    const std::int64_t n_bytes = width();
+    const std::uint8_t* bytes = codes_ + group * kGroup * n_bytes;
     if constexpr (kWords == 1) {
       const __m256i word = _mm256_set1_epi64x(static_cast<long long>(query_[0]));
-      return {counts(_mm256_xor_si256(load(bytes), word)),
-              counts(_mm256_xor_si256(load(bytes + 32), word))};
+      return {counts(_mm256_xor_si256(short_rows(bytes, 2 * n_bytes), word)),
+              counts(_mm256_xor_si256(short_rows(bytes + 4 * n_bytes, 2 * n_bytes), word))};
     } else if constexpr (kWords == 2) {
-      const __m256i words =
-          _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query_)));
-      return {two_words(bytes, words), two_words(bytes + 64, words)};
+      const __m256i words = broadcast(query_);
+      return {two_words(bytes, n_bytes, words), two_words(bytes + 4 * n_bytes, n_bytes, words)};
     } else {
-      const std::int64_t chunks = kWords != 0 ? kWords / 4 : n_words_ / 4;
-      return {four_rows(bytes, n_bytes_, query_, chunks),
-              four_rows(bytes + 4 * n_bytes_, n_bytes_, query_, chunks)};
+      return {four_rows(bytes), four_rows(bytes + 4 * n_bytes)};
     }
   }
 
@@ -200,43 +230,72 @@ class Avx2Rows {
     return _mm256_add_epi64(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b));
   }
 
-  // Four codes of 16 bytes, two to a vector.
-  static inline __m256i two_words(const std::uint8_t* bytes, __m256i words) {
-    const __m256i ab = counts(_mm256_xor_si256(load(bytes), words));
-    const __m256i cd = counts(_mm256_xor_si256(load(bytes + 32), words));
+  // A vector of rows of at most two words, of which the second half begins `apart` bytes further.
+  inline __m256i short_rows(const std::uint8_t* bytes, std::int64_t apart) const {
+    if constexpr (!kRagged) return load(bytes);
+    const __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+    const __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + apart));
+    return _mm256_shuffle_epi8(_mm256_set_m128i(high, low), rest_);
+  }
+
+  // Four codes of two words, two to a vector.
+  inline __m256i two_words(const std::uint8_t* bytes, std::int64_t n_bytes, __m256i words) const {
+    const __m256i ab = counts(_mm256_xor_si256(short_rows(bytes, n_bytes), words));
+    const __m256i cd = counts(_mm256_xor_si256(short_rows(bytes + 2 * n_bytes, n_bytes), words));
     return _mm256_permute4x64_epi64(pair_sums(ab, cd), 0xd8);  // [a, c, b, d] in order
   }
 
-  static inline __m256i one_row(const std::uint8_t* row, const std::uint64_t* query,
-                                std::int64_t chunks) {
-    const __m256i zero = _mm256_setzero_si256();
-    __m256i sum = zero;
-    for (std::int64_t begin = 0; begin < chunks; begin += kByteSum) {
-      const std::int64_t end = chunks - begin < kByteSum ? chunks : begin + kByteSum;
-      __m256i sum_u8x32 = zero;
-      for (std::int64_t c = begin; c < end; ++c) {
-        sum_u8x32 = _mm256_add_epi8(
-            sum_u8x32, byte_counts(_mm256_xor_si256(load(row + 32 * c), load(query + 4 * c))));
-      }
-      sum = _mm256_add_epi64(sum, _mm256_sad_epu8(sum_u8x32, zero));
-    }
-    return sum;
-  }
+  inline std::int64_t width() const { return kRagged || kWords == 0 ? n_bytes_ : 8 * kWords; }
 
-  static inline __m256i four_rows(const std::uint8_t* bytes, std::int64_t n_bytes,
-                                  const std::uint64_t* query, std::int64_t chunks) {
-    const __m256i ab =
-        pair_sums(one_row(bytes, query, chunks), one_row(bytes + n_bytes, query, chunks));
-    const __m256i cd = pair_sums(one_row(bytes + 2 * n_bytes, query, chunks),
-                                 one_row(bytes + 3 * n_bytes, query, chunks));
+  // The last bytes of four rows, then their chunks of 32 bytes.
+  [[gnu::always_inline]] inline __m256i four_rows(const std::uint8_t* bytes) const {
+    const std::int64_t n_bytes = width();
+    const std::int64_t chunks = kRagged && kWords != 0 ? 0 : n_bytes / 32;
+    __m256i sums[4];
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row) {
+      sums[row] = _mm256_setzero_si256();
+      if constexpr (kRagged) {
+        const __m256i rest = load(bytes + row * n_bytes + 32 * chunks);
+        sums[row] = counts(_mm256_and_si256(_mm256_xor_si256(rest, query_rest_), rest_));
+      }
+    }
+    for (std::int64_t begin = 0; begin < chunks; begin += kByteSum) {
+      add_chunks(bytes, n_bytes, begin, chunks - begin < kByteSum ? chunks : begin + kByteSum,
+                 sums);
+    }
+    const __m256i ab = pair_sums(sums[0], sums[1]), cd = pair_sums(sums[2], sums[3]);
     return _mm256_add_epi64(_mm256_permute2x128_si256(ab, cd, 0x20),
                             _mm256_permute2x128_si256(ab, cd, 0x31));
   }
 
+  // Chunks [begin, end) of four rows, at most kByteSum of them.
+  [[gnu::always_inline]] inline void add_chunks(const std::uint8_t* bytes, std::int64_t n_bytes,
+                                                std::int64_t begin, std::int64_t end,
+                                                __m256i (&sums)[4]) const {
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i sums_u8x32[4] = {zero, zero, zero, zero};
+    for (std::int64_t c = begin; c < end; ++c) {
+      const __m256i words = load(query_ + 4 * c);
+#pragma GCC unroll 4
+      for (int row = 0; row < 4; ++row) {
+        const __m256i codes = load(bytes + row * n_bytes + 32 * c);
+        sums_u8x32[row] =
+            _mm256_add_epi8(sums_u8x32[row], byte_counts(_mm256_xor_si256(codes, words)));
+      }
+    }
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row) {
+      sums[row] = _mm256_add_epi64(sums[row], _mm256_sad_epu8(sums_u8x32[row], zero));
+    }
+  }
+
+  static constexpr bool kShort = kWords == 1 || kWords == 2;
   const std::uint8_t* codes_;
   std::int64_t n_bytes_;
   const std::uint64_t* query_;
-  std::int64_t n_words_;
+  // kRagged: the shuffle of short rows; of others the bits of the last 32 bytes, and the query's.
+  __m256i rest_ = _mm256_setzero_si256(), query_rest_ = _mm256_setzero_si256();
 };
 
 // Eight weights to a vector, added with the signs of a vector whose lanes hold the code shifted, so
@@ -294,9 +353,16 @@ struct Avx2 {
     return ~(zeros(load(bytes)) | zeros(load(bytes + 32)) << 32);
   }
 
+  // Measured at 16 to 1024 bits.
   static std::int64_t rows_queries(std::int64_t n_bytes) {
-    if (n_bytes == 32) return 4;
-    return n_bytes == 8 || n_bytes == 16 || n_bytes % 32 == 0 ? 12 : 0;
+    if (n_bytes == 32) return 8;
+    return n_bytes == 8 || n_bytes == 16 || n_bytes % 32 == 0 ? 12 : 4;
+  }
+
+  // The vectors of a row, whole.
+  static std::int64_t reach(std::int64_t n_bytes) {
+    if (n_bytes == 8) return 8;
+    return n_bytes <= 16 ? 16 : (n_bytes + 31) / 32 * 32;
   }
 
   static std::int64_t gather_cost(std::int64_t n_bytes) { return n_bytes <= 8 ? 10 : 4; }
@@ -307,12 +373,25 @@ struct Avx2 {
 
   template <class Use>
   static inline void with_lanes(std::int64_t n_bytes, Use&& use) {
-    if (n_bytes > kShortSum) return use(Of<ScalarLanes<0>>{}, Of<Avx2Rows<0>>{});
-    with_words((n_bytes + 7) / 8, [&](auto words) {
-      using Rows = Of<Avx2Rows<decltype(words)::value>>;
-      if (n_bytes <= kByteSum) return use(Of<PlaneLanes<Avx2Planes, false>>{}, Rows{});
-      use(Of<PlaneLanes<Avx2Planes, true>>{}, Rows{});
-    });
+    using Narrow = Of<PlaneLanes<Avx2Planes, false>>;
+    using Wide = Of<PlaneLanes<Avx2Planes, true>>;
+    switch (n_bytes) {
+      case 8: return use(Narrow{}, Of<Avx2Rows<1, false>>{});
+      case 16: return use(Narrow{}, Of<Avx2Rows<2, false>>{});
+      case 32: return use(Wide{}, Of<Avx2Rows<4, false>>{});
+      case 64: return use(Wide{}, Of<Avx2Rows<8, false>>{});
+      case 96: return use(Wide{}, Of<Avx2Rows<12, false>>{});
+      case 128: return use(Wide{}, Of<Avx2Rows<16, false>>{});
+    }
+    if (n_bytes < 8) return use(Narrow{}, Of<Avx2Rows<1, true>>{});
+    if (n_bytes < 16) return use(Narrow{}, Of<Avx2Rows<2, true>>{});
+    if (n_bytes < 32) return use(Narrow{}, Of<Avx2Rows<3, true>>{});
+    const auto with_tiles = [&](auto rows) {
+      if (n_bytes > kShortSum) return use(Of<ScalarLanes<0>>{}, rows);
+      use(Wide{}, rows);
+    };
+    if (n_bytes % 32 == 0) return with_tiles(Of<Avx2Rows<0, false>>{});
+    with_tiles(Of<Avx2Rows<0, true>>{});
   }
 };
 

@@ -240,16 +240,19 @@ class Avx512Rows : public Avx512Wide {
 
   inline Group distances(std::int64_t group) const {
     const std::uint8_t* bytes = codes_ + group * kGroup * n_bytes_;
-    if (kWords == 2 && n_bytes_ == 16) {
+    if constexpr (kWords == 2) {
       const __m512i words =
           _mm512_broadcast_i64x2(_mm_loadu_si128(reinterpret_cast<const __m128i*>(query_)));
-      const __m512i sums = pair_sums(counts(bytes, words), counts(bytes + 64, words));
+      const __m512i sums = pair_sums(counts(rows_of_two_words(bytes), words),
+                                     counts(rows_of_two_words(bytes + 4 * n_bytes_), words));
       return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), sums);
-    } else if (kWords == 4 && n_bytes_ == 32) {
+    } else if constexpr (kWords == 3 || kWords == 4) {
       const __m512i words =
-          _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(query_)));
-      const __m512i abcd = pair_sums(counts(bytes, words), counts(bytes + 64, words));
-      const __m512i efgh = pair_sums(counts(bytes + 128, words), counts(bytes + 192, words));
+          _mm512_broadcast_i64x4(_mm256_maskz_loadu_epi64((1 << kWords) - 1, query_));
+      const auto pair = [&](std::int64_t i) {
+        return counts(rows_of_four_words(bytes + 2 * i * n_bytes_), words);
+      };
+      const __m512i abcd = pair_sums(pair(0), pair(1)), efgh = pair_sums(pair(2), pair(3));
       const __m512i first = _mm512_setr_epi64(0, 4, 1, 5, 8, 12, 9, 13);
       const __m512i second = _mm512_setr_epi64(2, 6, 3, 7, 10, 14, 11, 15);
       return _mm512_add_epi64(_mm512_permutex2var_epi64(abcd, first, efgh),
@@ -271,32 +274,50 @@ class Avx512Rows : public Avx512Wide {
     return _mm512_add_epi64(_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b));
   }
 
-  // Partial counts of one row. The last bytes of a row that is no multiple of 64 are loaded under a
-  // mask, so any width will do.
-  [[gnu::always_inline]] static inline __m512i one_row(const std::uint8_t* row,
-                                                       std::int64_t n_bytes,
-                                                       const std::uint64_t* query) {
-    const auto* query_bytes = reinterpret_cast<const std::uint8_t*>(query);
-    const std::int64_t whole = n_bytes / 64;
-    __m512i sum = _mm512_setzero_si512();
-    for (std::int64_t c = 0; c < whole; ++c) {
-      sum = _mm512_add_epi64(sum, counts(row + 64 * c, _mm512_loadu_si512(query_bytes + 64 * c)));
-    }
-    if (n_bytes % 64 == 0) return sum;
-    const __mmask64 rest = ~__mmask64{0} >> (64 - n_bytes % 64);
-    const __m512i codes = _mm512_maskz_loadu_epi8(rest, row + 64 * whole);
-    const __m512i words = _mm512_maskz_loadu_epi8(rest, query_bytes + 64 * whole);
-    return _mm512_add_epi64(sum, counts(codes, words));
+  // Four rows of at most 16 bytes.
+  inline __m512i rows_of_two_words(const std::uint8_t* bytes) const {
+    if (n_bytes_ == 16) return _mm512_loadu_si512(bytes);
+    const auto two = [&](const std::uint8_t* rows) {
+      const auto mask = static_cast<__mmask16>(first_bytes(n_bytes_));
+      const __m128i low = _mm_maskz_loadu_epi8(mask, rows);
+      return _mm256_set_m128i(_mm_maskz_loadu_epi8(mask, rows + n_bytes_), low);
+    };
+    return _mm512_inserti64x4(_mm512_castsi256_si512(two(bytes)), two(bytes + 2 * n_bytes_), 1);
   }
 
-  // [a0..3, b0..3, c0..3, d0..3 summed, then a4..7, ...] of four rows.
+  // Two rows of at most 32 bytes.
+  inline __m512i rows_of_four_words(const std::uint8_t* bytes) const {
+    if (n_bytes_ == 32) return _mm512_loadu_si512(bytes);
+    const auto mask = static_cast<__mmask32>(first_bytes(n_bytes_));
+    const __m256i low = _mm256_maskz_loadu_epi8(mask, bytes);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(low),
+                              _mm256_maskz_loadu_epi8(mask, bytes + n_bytes_), 1);
+  }
+
+  // [a0..3, b0..3, c0..3, d0..3 summed, then a4..7, ...] of four rows. The last bytes of a row that
+  // is no multiple of 64 are loaded under a mask, so any width will do.
   [[gnu::always_inline]] static inline __m512i four_rows(const std::uint8_t* bytes,
                                                          std::int64_t n_bytes,
                                                          const std::uint64_t* query) {
-    const __m512i ab =
-        pair_sums(one_row(bytes, n_bytes, query), one_row(bytes + n_bytes, n_bytes, query));
-    const __m512i cd = pair_sums(one_row(bytes + 2 * n_bytes, n_bytes, query),
-                                 one_row(bytes + 3 * n_bytes, n_bytes, query));
+    const std::int64_t whole = n_bytes / 64;
+    const __mmask64 rest = first_bytes(n_bytes % 64);
+    const __m512i last_words = _mm512_maskz_loadu_epi8(rest, query + 8 * whole);
+    __m512i sums[4];
+#pragma GCC unroll 4
+    for (int row = 0; row < 4; ++row) {
+      sums[row] = _mm512_setzero_si512();
+      if (n_bytes % 64 == 0) continue;
+      const std::uint8_t* last = bytes + row * n_bytes + 64 * whole;
+      sums[row] = counts(_mm512_maskz_loadu_epi8(rest, last), last_words);
+    }
+    for (std::int64_t c = 0; c < whole; ++c) {
+      const __m512i words = _mm512_loadu_si512(query + 8 * c);
+#pragma GCC unroll 4
+      for (int row = 0; row < 4; ++row) {
+        sums[row] = _mm512_add_epi64(sums[row], counts(bytes + row * n_bytes + 64 * c, words));
+      }
+    }
+    const __m512i ab = pair_sums(sums[0], sums[1]), cd = pair_sums(sums[2], sums[3]);
     const __m512i even = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
     const __m512i odd = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
     return _mm512_add_epi64(_mm512_permutex2var_epi64(ab, even, cd),
@@ -414,12 +435,15 @@ struct Avx512 {
     return _mm512_test_epi8_mask(block, block);
   }
 
-  // Rows of one word lie as in a tile. Others need a horizontal sum each: measured at 128 to 1024
-  // bits, a tile pays from the second query at 128 and from the fifth above.
+  // Rows of one word lie as in a tile. Others need a horizontal sum each: measured at 72 to 1024
+  // bits, a tile pays from the fifth query where rows fill their vectors, else from the third.
   static std::int64_t rows_queries(std::int64_t n_bytes) {
     if (n_bytes == 4 || n_bytes == 8) return kAnyQueries;
-    return n_bytes < 8 ? 0 : n_bytes <= 16 ? 1 : 4;
+    if (n_bytes < 8) return 0;
+    return n_bytes == 32 || n_bytes % 64 == 0 ? 4 : 2;
   }
+
+  static std::int64_t reach(std::int64_t n_bytes) { return n_bytes; }
 
   static std::int64_t gather_cost(std::int64_t n_bytes) { return n_bytes <= 8 ? 16 : 8; }
 

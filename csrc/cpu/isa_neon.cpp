@@ -219,6 +219,8 @@ struct Neon {
     return n_bytes == 8 || n_bytes % 16 == 0 ? 12 : 0;
   }
 
+  static std::int64_t reach(std::int64_t n_bytes) { return n_bytes; }
+
   // As of AVX2, whose compares are alike: not measured.
   static std::int64_t gather_cost(std::int64_t n_bytes) { return n_bytes <= 8 ? 10 : 4; }
 

@@ -45,6 +45,8 @@ struct Scalar {
     return n_bytes % 8 == 0 ? kAnyQueries : 0;
   }
 
+  static std::int64_t reach(std::int64_t n_bytes) { return n_bytes; }
+
   static std::int64_t gather_cost(std::int64_t n_bytes) { return n_bytes <= 8 ? 5 : 4; }
 
   static std::int64_t tile_code_bytes(std::int64_t n_bytes) { return (n_bytes + 7) / 8 * 8; }

@@ -136,7 +136,9 @@ class PlaneLanes {
       const std::uint8_t* row = db.data + first * db.n_bytes + begin;
       std::int64_t stride = db.n_bytes;
       std::uint64_t words[16] = {};
-      if (count < 16 || width < 8) {
+      // Eight bytes of each row, whatever its width, where the database goes on: what follows the
+      // row fills no plane.
+      if (count < 16 || begin + 8 > (db.n_codes - first - 15) * db.n_bytes) {
         for (std::int64_t i = 0; i < count; ++i) {
           words[i] = load_word<std::uint64_t>(row + i * stride, width);
         }

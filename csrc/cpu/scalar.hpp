@@ -25,7 +25,7 @@ class ScalarLanes {
     pad_rows<std::uint64_t>(shard, first, n_codes);
   }
 
-  inline Group distances(std::int64_t group) const {
+  [[gnu::always_inline]] inline Group distances(std::int64_t group) const {
     const std::int64_t count = kWords != 0 ? kWords : n_words_;
     const std::uint8_t* bytes = codes_ + group * kGroup * 8 * count;
     Group found{};

@@ -59,6 +59,12 @@ inline Word load_word(const std::uint8_t* bytes, std::int64_t n_bytes = sizeof(W
   return word;
 }
 
+// How many rows from `first` on may be read `reach` bytes far, be that past their end or not.
+inline std::int64_t readable_rows(const CodesView& db, std::int64_t first, std::int64_t reach) {
+  const std::int64_t spare = (db.n_codes - first) * db.n_bytes - reach;
+  return spare < 0 ? 0 : spare / db.n_bytes + 1;
+}
+
 // Rows shorter than a word, zero-padded: whole words are loaded where the database goes on, because
 // a copy of so few bytes costs more than the comparison.
 template <class Word>
@@ -67,8 +73,7 @@ inline void pad_short_rows(const Shard& shard, std::int64_t first, std::int64_t 
   constexpr std::int64_t kSize = sizeof(Word);
   const std::int64_t n_bytes = shard.db.n_bytes;
   const Word bits = static_cast<Word>((Word{1} << (8 * n_bytes)) - 1);
-  const std::int64_t spare = shard.db.n_codes * n_bytes - kSize;
-  const std::int64_t loadable = spare < 0 ? 0 : spare / n_bytes + 1 - first;
+  const std::int64_t loadable = readable_rows(shard.db, first, kSize);
   const std::int64_t whole = loadable < n_codes ? loadable : n_codes;
   const std::uint8_t* row = shard.db.data + first * n_bytes;
   std::int64_t i = 0;
@@ -97,13 +102,15 @@ inline const std::uint8_t* mask_at(const Shard& shard, std::int64_t row) {
 }
 
 // Visits codes [first, first + n_codes) of a shard, at most a tile of them. Rows are read in whole
-// blocks; the last, incomplete one goes through the tile. fill(shard, first, n_codes) copies rows
-// into the tile's memory.
-template <class Fill, class Visit>
+// blocks, those of which the database holds all that is loaded: Isa::reach(n_bytes) bytes from the
+// row's begin. What is left goes through the tile; fill(shard, first, n_codes) copies rows there.
+template <class Isa, class Fill, class Visit>
 inline void visit_codes(const Shard& shard, const std::int64_t* rows_of, std::int64_t first,
                         std::int64_t n_codes, Fill&& fill, Visit&& visit) {
   const std::int64_t n_bytes = shard.db.n_bytes;
-  const std::int64_t in_place = shard.rows ? n_codes / kBlock * kBlock : 0;
+  const std::int64_t readable = readable_rows(shard.db, first, Isa::reach(n_bytes));
+  const std::int64_t in_place =
+      shard.rows ? (readable < n_codes ? readable : n_codes) / kBlock * kBlock : 0;
   if (in_place > 0) {
     const std::int64_t after = shard.end - first - in_place;
     const std::int64_t next = after < shard.tile_codes ? after : shard.tile_codes;
@@ -128,7 +135,7 @@ inline void for_each_tile(const Shard& shard, Fill&& fill, Visit&& visit) {
     if (shard.mask == nullptr || in_place_pays<Isa>(shard, row)) {
       const std::int64_t left = shard.end - row;
       const std::int64_t n_codes = left < shard.tile_codes ? left : shard.tile_codes;
-      visit_codes(shard, nullptr, row, n_codes, fill, visit);
+      visit_codes<Isa>(shard, nullptr, row, n_codes, fill, visit);
       row += n_codes;
       continue;
     }
@@ -137,7 +144,7 @@ inline void for_each_tile(const Shard& shard, Fill&& fill, Visit&& visit) {
     gathered.mask = nullptr;
     gathered.db = {shard.gathered, n_codes, shard.db.n_bytes};
     gathered.end = n_codes;  // nothing after it to prefetch
-    visit_codes(gathered, shard.gathered_rows, 0, n_codes, fill, visit);
+    visit_codes<Isa>(gathered, shard.gathered_rows, 0, n_codes, fill, visit);
   }
 }
 

@@ -41,12 +41,15 @@ def width_problem(n_bytes: int) -> tuple[np.ndarray, ...]:
     return queries, db, mask, *ranking, *oracle.topk(queries, db, 9, mask)
 
 
-@pytest.mark.parametrize("n_bytes", [*WIDTHS, 256, 1024, 2048, 8191, 8192])
+@pytest.mark.parametrize("n_bytes", [*WIDTHS, 256, 1024, 1025, 2048, 8191, 8192, 8193])
 def test_every_width(backend: str, n_bytes: int) -> None:
     queries, db, mask, distances, indices, *masked = width_problem(n_bytes)
     for k in (9, len(db)):
         assert_topk(hamming.topk(queries, db, k), (distances[:, :k], indices[:, :k]))
     assert_topk(hamming.topk(queries, db, 9, mask=mask), tuple(masked))
+    for q in range(len(queries)):  # a query alone reads rows in place, at most widths
+        one = slice(q, q + 1)
+        assert_topk(hamming.topk(queries[one], db, 9), (distances[one, :9], indices[one, :9]))
 
 
 @cache

@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
                   std::vector<std::int64_t>(static_cast<std::size_t>(kMaxQueries * kSizes[1]))};
   for (const BackendEntry& entry : all_backends()) {
     if (!entry.supported) continue;  // valgrind emulates a CPU without AVX-512
-    for (const std::int64_t n_bytes : {8, 32, 128}) {
+    for (const std::int64_t n_bytes : {8, 9, 32, 128}) {
       for (const std::int64_t n_codes : kSizes) {
         count_all({entry.backend, tuning, 1}, n_bytes, n_codes, buffers);
       }
