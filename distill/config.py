@@ -50,6 +50,7 @@ __all__ = [
     "config_to_toml",
     "differing_keys",
     "load_config",
+    "unread_keys",
     "unstated_keys",
 ]
 
@@ -69,6 +70,15 @@ _TABLES: dict[str, set[str]] = {
 }
 """Method -> the tables that are its own; the others change nothing of what it trains."""
 
+_UNREAD: dict[str, set[str]] = {
+    "schgan": {"loss", "pull", "offset", "student_triplets", "student_rate", "neighbours"}
+    | {"authors_bug"},
+    "triplet": {"triplets", "rounds", "generator_epochs", "discriminator_epochs", "candidates"}
+    | {"generator_rate", "discriminator_rate", "picks", "neighbours", "authors_leak"}
+    | {"authors_bug"},
+}
+"""Settings of the table skdch that the teacher alone, or the student alone, does not read."""
+
 PRESETS = Path(__file__).parent / "configs"
 PRESET_NAMES = tuple(sorted(file.stem for file in PRESETS.glob("*.toml")))
 
@@ -79,7 +89,8 @@ class HeadConfig:
 
     kind: Annotated[Literal["mlp", "linear", "tanh"], arg(name="head")] = "mlp"
     """mlp: linear, ReLU, dropout, linear, tanh; linear: dropout, linear, tanh; tanh: as mlp, with
-    tanh in the place of ReLU, on z-scored features (SKDCH's own nets)."""
+    tanh in the place of ReLU, on z-scored features (SKDCH's own nets), which neither fine-tuned
+    towers nor methods of images alone have."""
     hidden: int = 1024
     """Width of the hidden layer of an mlp or tanh head."""
     dropout: float = 0.0
@@ -231,12 +242,28 @@ def unstated_keys(path: Path) -> list[str]:
     """
     config = load_config(path)
     stated = tables.flatten(tomllib.loads(path.read_text(encoding="utf-8")))
-    unused = set().union(*_TABLES.values()) - _TABLES[config.method]
     return [
         key
         for key in tables.flatten(tables.to_dict(config))
-        if key not in stated and key.partition(".")[0] not in unused
+        if key not in stated and _reads(config.method, key)
     ]
+
+
+def unread_keys(config: TrainConfig, other: TrainConfig) -> list[str]:
+    """Dotted names of the settings that differ from another configuration's and change nothing.
+
+    They stand in tables that the method does not read, in file order.
+    """
+    a, b = (tables.flatten(tables.to_dict(one)) for one in (config, other))
+    return [key for key in a if a[key] != b.get(key) and not _reads(config.method, key)]
+
+
+def _reads(method: str, key: str) -> bool:
+    """Whether a setting, by its dotted name, may change what a method trains."""
+    table, _, name = key.partition(".")
+    if not any(table in own for own in _TABLES.values()):
+        return True
+    return table in _TABLES[method] and name not in _UNREAD.get(method, set())
 
 
 def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
@@ -244,10 +271,8 @@ def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
 
     The run folder and the feature cache are places, the device and how often checkpoints are
     written are ways to the same result, and so is how often a run validates whose best epoch is not
-    chosen by it; the tables of methods that neither of them trains change nothing.
+    chosen by it; what neither method reads changes nothing.
     """
-    used = _TABLES[one.method] | _TABLES[other.method]
-    unused = set().union(*_TABLES.values()) - used
     without_effect = {"run", "encoder.cache", "device", "optim.checkpoint_every"}
     if one.optim.patience == other.optim.patience == 0:
         without_effect.add("optim.validate_every")
@@ -256,6 +281,6 @@ def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
         key
         for key in dict.fromkeys([*a, *b])
         if key not in without_effect
-        and key.partition(".")[0] not in unused
+        and (_reads(one.method, key) or _reads(other.method, key))
         and a.get(key) != b.get(key)
     ]

@@ -67,7 +67,7 @@ class OptimConfig:
         require(
             self.validate_every > 0 or self.patience == 0,
             "patience",
-            "0 without validation",
+            "0 where validate_every is 0 (give --patience 0 too)",
             self.patience,
         )
         require(self.checkpoint_every >= 1, "checkpoint_every", "at least 1", self.checkpoint_every)

@@ -15,7 +15,7 @@ from torch import Tensor
 import hamming
 from distill.checkpoint import load_run
 from distill.command import one_sentence
-from distill.files import write_array, write_text
+from distill.files import write_array, write_bytes, write_text
 from distill.item_encoder import open_item_encoder
 from distill.item_files import check_unicode, image_files, text_lines
 from distill.progress import progress_bar
@@ -115,14 +115,20 @@ def _listing(out: Path) -> Path:
 
 
 def _write(out: Path, packed: NDArray[np.uint8], names: Sequence[str]) -> None:
-    """Both files or none."""
-    if names:
-        write_text(_listing(out), "\n".join(names) + "\n")
+    """Both files or none; a failure leaves what was there."""
+    if not names:
+        write_array(out, packed)
+        return
+    listing = _listing(out)
+    former = listing.read_bytes() if listing.exists() else None
+    write_text(listing, "\n".join(names) + "\n")
     try:
         write_array(out, packed)
     except BaseException:
-        if names:
-            _listing(out).unlink()
+        if former is None:
+            listing.unlink()
+        else:
+            write_bytes(listing, former)
         raise
 
 

@@ -17,13 +17,13 @@ from distill.command import one_sentence
 from distill.config import DataConfig
 from distill.data import ImageTextDataset
 from distill.evaluation import Evaluation
+from distill.inputs import load_dataset
 from distill.metrics.scores import Table
 from distill.report import Entry, check_out, write_comparison, write_report
 from distill.report.compared import overview
 from distill.report.comparison import SPREAD
 from distill.report.groups import check_distinct, grouped
 from distill.run_evaluation import evaluate_run
-from distill.train import load_dataset
 from distill.types import DistillError
 
 _NAME_WIDTH = 15
@@ -60,10 +60,12 @@ def _evaluate_all(options: Evaluate) -> None:
     console = Console(emoji=False)
     entries = []
     for run, dataset in _opened(options.runs):
-        evaluation = _evaluate(run, dataset)
+        evaluation = _evaluated(run, dataset)
         entries.append(Entry(run, dataset, evaluation))
         console.print(f"[bold]{escape(str(run.path))}[/bold]", escape(evaluation.statement))
-        _print(console, evaluation.table())
+        if evaluation.directions:
+            _print(console, evaluation.table())
+        save_metrics(run, evaluation.to_json())  # after the scores: a folder may be read-only
         if options.report:
             page = write_report(run.path, run.path / "report.html")
             console.print(escape(str(page)), soft_wrap=True)
@@ -95,13 +97,12 @@ def _opened(paths: Sequence[Path]) -> list[tuple[Run, ImageTextDataset]]:
     return opened
 
 
-def _evaluate(run: Run, dataset: ImageTextDataset) -> Evaluation:
-    """Evaluate the codes of a run and write its metrics.json."""
+def _evaluated(run: Run, dataset: ImageTextDataset) -> Evaluation:
+    """The scores of a run's codes."""
     codes = {name: run.codes(name) for name in _modalities(run)}
     images_alone = run.config.method in image_encoder.METHODS
-    evaluation = (image_runs.evaluate_run if images_alone else evaluate_run)(run, dataset, codes)
-    save_metrics(run, evaluation.to_json())
-    return evaluation
+    score = image_runs.evaluate_image_run if images_alone else evaluate_run
+    return score(run, dataset, codes)
 
 
 def _modalities(run: Run) -> tuple[str, ...]:

@@ -43,6 +43,8 @@ def evaluate(
 ) -> Evaluation:
     """Rank the database rows for the query rows in every direction, with the kernels of `hamming`.
 
+    Without queries, as where nothing has a label, there are no directions.
+
     Args:
         codes: "image" and "text", or what else `directions` names -> (n, n_bytes) uint8, packed,
             row i being item i.
@@ -66,6 +68,17 @@ def evaluate(
     _check(codes, labels, splits, n_bits, tuple(dict.fromkeys(chain(*directions.values()))))
     _check_present(present, len(labels))
     query, database = splits["query"], splits["database"]
+    about: dict[str, Any] = {
+        "protocol": protocol,
+        "n_bits": n_bits,
+        "n_query": len(query),
+        "n_database": len(database),
+        "method": method,
+        "backbone": backbone,
+        "seed": seed,
+    }
+    if not len(query):  # no labels, so that nothing asks
+        return Evaluation(chance=0.0, directions={}, **about)
     asked = _sides(codes, query, present, (a for a, _ in directions.values()))
     stored = _sides(codes, database, present, (b for _, b in directions.values()))
     scores: dict[str, DirectionScores] = {}
@@ -91,16 +104,10 @@ def evaluate(
     if chance is None:
         chance = metrics.chance_level(labels[query], labels[database])
     return Evaluation(
-        protocol=protocol,
-        n_bits=n_bits,
-        n_query=len(query),
-        n_database=len(database),
         chance=chance,
         directions={name: scores[name] for name in directions if name in scores},
-        method=method,
-        backbone=backbone,
-        seed=seed,
         unscored=tuple(name for name in directions if name in unscored),
+        **about,
     )
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from distill.config import HeadConfig
+
 _ROWS = 8192
 HeadKind = Literal["mlp", "linear", "tanh"]
 
@@ -36,8 +38,8 @@ class HashHead(nn.Module):
         n_bits: int,
         kind: HeadKind = "mlp",
         *,
-        hidden: int = 512,
-        dropout: float = 0.2,
+        hidden: int = HeadConfig.hidden,
+        dropout: float = HeadConfig.dropout,
     ) -> None:
         super().__init__()
         self.spec = {
@@ -67,11 +69,6 @@ class HashHead(nn.Module):
         """Of what the last layer takes."""
         return int(self.body[self._last].in_features)
 
-    def standardise(self, features: Tensor) -> None:
-        """Take mean and deviation of features (n, in_dim) of training items; "tanh" only."""
-        if isinstance(self.body[0], _ZScore):
-            _take_moments(self.body[0], features)
-
     @property
     def _last(self) -> int:
         """Place of the last linear layer."""
@@ -85,9 +82,7 @@ class RotatedHead(nn.Module):
         in_dim: width of the features.
         n_bits: length of a code.
         dim: width of the embedding.
-        kind: as in `HashHead`.
-        hidden: as in `HashHead`.
-        dropout: as in `HashHead`.
+        kind, hidden, dropout: as in `HashHead`.
     """
 
     rotation: Tensor
@@ -99,8 +94,8 @@ class RotatedHead(nn.Module):
         dim: int = 256,
         kind: HeadKind = "mlp",
         *,
-        hidden: int = 512,
-        dropout: float = 0.2,
+        hidden: int = HeadConfig.hidden,
+        dropout: float = HeadConfig.dropout,
     ) -> None:
         super().__init__()
         self.spec = {
@@ -129,14 +124,14 @@ class LogitHead(nn.Module):
 
     Features are z-scored by the mean and deviation of the training views, which the head keeps, so
     that it encodes new features without them. "mlp": linear, ReLU, dropout, linear; "linear": one
-    layer.
+    layer; "tanh", which no training takes any more: the same.
 
     Args:
         in_dim: width of the features.
         n_bits: length of a code.
         kind: see above.
-        hidden: width of the hidden layer of an mlp.
-        dropout: share of its units dropped while training.
+        hidden: as in `HashHead`.
+        dropout: as in `HashHead`, of an mlp.
     """
 
     mean: Tensor
@@ -148,8 +143,8 @@ class LogitHead(nn.Module):
         n_bits: int,
         kind: HeadKind = "linear",
         *,
-        hidden: int = 512,
-        dropout: float = 0.0,
+        hidden: int = HeadConfig.hidden,
+        dropout: float = HeadConfig.dropout,
     ) -> None:
         super().__init__()
         self.spec = {
@@ -179,6 +174,13 @@ class LogitHead(nn.Module):
     def z_scored(self, features: Tensor) -> Tensor:
         """Features (..., in_dim) in units of the training views' deviation from their mean."""
         return (features - self.mean) / self.deviation
+
+
+def standardise(head: nn.Module, features: Tensor) -> None:
+    """Let what is "tanh" in a head take mean and deviation of training features (n, in_dim)."""
+    for module in head.modules():
+        if isinstance(module, _ZScore):
+            _take_moments(module, features)
 
 
 def head_output(head: nn.Module, features: Tensor, *, continuous: bool = False) -> Tensor:

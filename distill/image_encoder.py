@@ -30,13 +30,25 @@ def models_of(config: TrainConfig) -> tuple[Model, ...]:
 
 
 def open_backbone(config: TrainConfig, model: Model, device: str = "cpu") -> Backbone:
-    """The frozen backbone of a model of a run."""
+    """The frozen backbone of a model of a run.
+
+    Raises:
+        DistillError: as `load_backbone`, but naming the setting.
+    """
     images = config.images
     if model == "teacher":
         name, size, weights = images.backbone, images.backbone_size, images.backbone_weights
     else:
         name, size, weights = images.student, images.student_size, images.student_weights
-    return load_backbone(name, image_size=size, pretrained=weights, device=device)
+    try:
+        return load_backbone(name, image_size=size, pretrained=weights, device=device)
+    except DistillError as error:
+        setting = "backbone" if model == "teacher" else "student"
+        argument, colon, rest = str(error).partition(":")
+        own = {"image_size": "_size", "pretrained": "_weights", "backbone": "", "teacher": ""}
+        if argument not in own:
+            raise
+        raise DistillError(f"{setting}{own[argument]}{colon}{rest}") from error
 
 
 class ImageEncoder:

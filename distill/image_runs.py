@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-import hamming
-from distill import checkpoint, data, run_folder
+from distill import checkpoint, run_folder
 from distill.clusters import check_clusters
 from distill.config import DistillConfig, ImagesConfig, TrainConfig
 from distill.data import ImageTextDataset
@@ -21,6 +20,7 @@ from distill.evaluation import Evaluation, evaluate
 from distill.fitting import fit_run
 from distill.heads import head_output
 from distill.image_encoder import Model, models_of, open_backbone
+from distill.inputs import load_dataset, packed, packed_codes
 from distill.methods import bihalf, brcd, cibhash
 from distill.methods.base import Method, Stage
 from distill.metrics import mean_average_precision
@@ -77,6 +77,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         DistillError, ConfigError, OSError: what a user can cause; nothing half-written is left.
     """
     config, teacher = with_teacher(config)
+    run_folder.restore_run(config)
     run_folder.check_run(config, resume=resume, overwrite=overwrite)
     dataset = load_dataset(config)
     dataset.require_images("to hash")
@@ -94,24 +95,19 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
             method = brcd.build(config, dims, teacher, cache=config.run_folder)
         heads = nn.ModuleDict(dict(method.heads) | ({"teacher": teacher} if teacher else {}))
         with run_folder.training(config, resume=resume, overwrite=overwrite) as run:
-            validate = validation_map(heads, dataset, clean)
+            validate = image_validation_map(heads, dataset, clean)
             frozen = teacher.state_dict() if teacher else None
             fit_run(run, method, split, validate, resume=resume, frozen=frozen)
             _finish(run, heads, dataset, clean)
     return run.path
 
 
-def learned_rows(config: TrainConfig, dataset: ImageTextDataset) -> NDArray[np.int64]:
+def image_learned_rows(config: TrainConfig, dataset: ImageTextDataset) -> NDArray[np.int64]:
     """Rows (n) that are learned from, ascending or in the dataset's own order."""
     splits = dataset.splits
     if config.method in _BUILD or config.images.learn_from == "train":
         return splits["train"]
     return splits["database"][~np.isin(splits["database"], splits["validation"])]
-
-
-def load_dataset(config: TrainConfig) -> ImageTextDataset:
-    """The dataset of a configuration."""
-    return data.load(**dataclasses.asdict(config.data))
 
 
 def towers_line(config: TrainConfig) -> str:
@@ -139,7 +135,7 @@ def method_name(config: TrainConfig) -> str:
     return f"brcd ({changed})" if changed else "brcd"
 
 
-def validation_map(
+def image_validation_map(
     heads: nn.ModuleDict, dataset: ImageTextDataset, clean: Mapping[str, Tensor]
 ) -> Callable[[Stage], dict[str, float]]:
     """MAP of the validation rows against the training rows, as a function of the stage.
@@ -167,7 +163,7 @@ def validation_map(
     return validate
 
 
-def evaluate_run(
+def evaluate_image_run(
     run: checkpoint.Run, dataset: ImageTextDataset, codes: Mapping[str, NDArray[np.uint8]]
 ) -> Evaluation:
     """Score a run's codes in every direction between its models; the queries' labels are opened.
@@ -178,7 +174,7 @@ def evaluate_run(
     config, splits = run.config, dataset.splits
     protocol = dataset.protocol
     if "student" in codes and config.images.learn_from == "database":
-        n = len(learned_rows(config, dataset))
+        n = len(image_learned_rows(config, dataset))
         protocol += f" The student learned from {n:,} images of the database, without labels."
     about: dict[str, Any] = {
         "n_bits": config.bits,
@@ -188,11 +184,7 @@ def evaluate_run(
         "seed": config.seed,
     }
     directions = {k: pair for k, pair in IMAGE_DIRECTIONS.items() if set(pair) <= set(codes)}
-    if len(splits["query"]):
-        found = evaluate(codes, dataset.labels, splits, directions=directions, **about)
-    else:
-        n = len(splits["database"])
-        found = Evaluation(n_query=0, n_database=n, chance=0.0, directions={}, **about)
+    found = evaluate(codes, dataset.labels, splits, directions=directions, **about)
     if "student" not in codes:
         return found
     # Without queries the items themselves ask.
@@ -202,11 +194,6 @@ def evaluate_run(
         return found
     kept = neighbours_kept(codes["student"][rows], codes["teacher"][rows], database, KEPT_DEPTH)
     return dataclasses.replace(found, neighbours_kept=kept)
-
-
-def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:
-    """Codes (n, n_bytes) of features (n, d): bit = x > 0."""
-    return np.asarray(hamming.pack(head_output(head, features).numpy()))
 
 
 def _check_amount(config: TrainConfig, dataset: ImageTextDataset) -> None:
@@ -224,7 +211,7 @@ def _features(
 ) -> tuple[dict[str, Tensor], Split]:
     """Clean features (n_items, d) of all images, and the training rows with their views."""
     cache, images = config.encoder.cache, config.images
-    learned = learned_rows(config, dataset)
+    learned = image_learned_rows(config, dataset)
     rows, everything = learned.tolist(), range(len(dataset))
     clean: dict[str, Tensor] = {
         model: clean_features(backbone, dataset, everything, cache=cache)
@@ -265,6 +252,6 @@ def _finish(
     codes = {}
     for model, head in heads.items():
         logits = head_output(head, clean[model])
-        codes[model] = np.asarray(hamming.pack(logits.numpy()))
+        codes[model] = packed(logits)
         checkpoint.save_codes(run, model, codes[model], logits.numpy())
-    checkpoint.save_metrics(run, evaluate_run(run, dataset, codes).to_json())
+    checkpoint.save_metrics(run, evaluate_image_run(run, dataset, codes).to_json())

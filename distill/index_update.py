@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from distill.data.base import BadImages
-from distill.data.modalities import shortened
 from distill.index_folder import IndexFolder
 from distill.index_format import IndexItem
 from distill.index_plan import Plan, Work, compare
@@ -25,6 +24,7 @@ from distill.item_files import Found, Stamp
 from distill.progress import progress_bar
 from distill.queries import open_image
 from distill.types import DistillError
+from distill.words import shortened
 
 BATCH = 64
 """Items that are encoded together."""

@@ -8,15 +8,19 @@ from numpy.typing import NDArray
 from distill import parallel
 from distill.config import TrainConfig
 from distill.data.base import ImageTextDataset
-from distill.data.modalities import listed
 from distill.modalities import MODALITIES
 from distill.types import DistillError
+from distill.words import listed
 
 _log = logging.getLogger(__name__)
 SEMI_SUPERVISED = frozenset({"skdch", "schgan"})
 """Methods that learn from unlabelled items too."""
 MULTIMODAL = frozenset({"skdch", "schgan", "triplet"})
 """Methods that take any modalities of a dataset; the others take image and text."""
+
+
+UNLABELLED = frozenset({"contrastive"})
+"""Methods that read no labels."""
 
 
 def learned_rows(config: TrainConfig, dataset: ImageTextDataset) -> NDArray[np.int64]:
@@ -31,8 +35,9 @@ def check_settings(config: TrainConfig) -> None:
     """Refuse what the method cannot do with any data.
 
     Raises:
-        DistillError: several processes, or towers that learn, for a method without; a teacher that
-            never learns, or has no hidden layer to name classes by.
+        DistillError: several processes, or towers that learn, for a method without; a head that
+            z-scores what learns; a teacher that never learns, or has no hidden layer to name
+            classes by.
     """
     settings = config.skdch
     if config.method in SEMI_SUPERVISED and not settings.pretraining and not settings.rounds:
@@ -46,6 +51,11 @@ def check_settings(config: TrainConfig) -> None:
             "by a hidden layer, got linear; leave it out"
         )
     if config.method not in MULTIMODAL:
+        if config.encoder.mode != "frozen" and config.head.kind == "tanh":
+            raise DistillError(
+                "head: expected mlp or linear where towers are fine-tuned, got tanh, which "
+                "z-scores features that do not change; leave it out"
+            )
         return
     if parallel.size() > 1:
         raise DistillError(

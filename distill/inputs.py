@@ -1,5 +1,8 @@
 """What an image-text run trains on: features, or what goes into towers that learn."""
 
+import dataclasses
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import hamming
-from distill import checkpoint, parallel
+from distill import checkpoint, data, parallel
 from distill.config import TrainConfig
 from distill.data.base import ImageTextDataset
 from distill.data.images import ChosenImages, Pictures
@@ -19,9 +22,10 @@ from distill.encoders import Encoder, image_features, load_encoder, prompt_featu
 from distill.encoders.input_split import InputSplit
 from distill.encoders.prompts import check_labelled, label_prompts
 from distill.encoders.tuned import Tuned, tuned_weights
-from distill.heads import HashHead, head_output
+from distill.heads import head_output, standardise
 from distill.input_checks import (
     SEMI_SUPERVISED,
+    UNLABELLED,
     check_dataset,
     check_settings,
     check_tunable,
@@ -30,6 +34,7 @@ from distill.input_checks import (
 from distill.methods.base import Wrap, codes_of
 from distill.types import DistillError, Split
 
+_log = logging.getLogger(__name__)
 PROMPTED = frozenset({"soda"})
 """Methods that learn from label prompts."""
 
@@ -57,6 +62,11 @@ class Inputs(Protocol):
         """Features (n_items, d) of each modality, by the towers that the run ends with."""
 
 
+def load_dataset(config: TrainConfig) -> ImageTextDataset:
+    """The dataset of a configuration."""
+    return data.load(**dataclasses.asdict(config.data))
+
+
 def open_inputs(config: TrainConfig, dataset: ImageTextDataset, device: torch.device) -> Inputs:
     """The inputs of a configuration.
 
@@ -66,9 +76,21 @@ def open_inputs(config: TrainConfig, dataset: ImageTextDataset, device: torch.de
     """
     check_settings(config)
     check_dataset(config, dataset)
+    if config.method in PROMPTED and config.soda.prompt != "multihot":
+        _warn_of_numbers(dataset)
     encoder = load_encoder(config.encoder, device)
     kind = FrozenInputs if config.encoder.mode == "frozen" else TunedInputs
     return kind(encoder, dataset, config, device)
+
+
+def _warn_of_numbers(dataset: ImageTextDataset) -> None:
+    """Say that label prompts of numbers carry no meaning."""
+    if all(re.fullmatch(r"label \d+", name) for name in dataset.label_names):
+        _log.warning(
+            "%s: labels have only numbers for names, so that label prompts carry no meaning: take "
+            "--soda.prompt multihot, or name the labels in a classes.txt beside the data",
+            dataset.name,
+        )
 
 
 class FrozenInputs:
@@ -98,8 +120,7 @@ class FrozenInputs:
 
     def wrap(self, modality: str, head: nn.Module) -> nn.Module:
         """Let a head that z-scores see the training features; a head is all there is to train."""
-        if isinstance(head, HashHead):
-            head.standardise(self.split.features[modality][self.split.has(modality)])
+        standardise(head, self.split.features[modality][self.split.has(modality)])
         return head
 
     def codes(self, modality: str, head: nn.Module, part: str) -> NDArray[np.uint8]:
@@ -161,7 +182,7 @@ class TunedInputs:
 
     def codes(self, modality: str, head: nn.Module, part: str) -> NDArray[np.uint8]:  # noqa: ARG002
         """See `Inputs`."""
-        return _packed(codes_of(self._towers[modality], self._parts[part], modality))
+        return packed(codes_of(self._towers[modality], self._parts[part], modality))
 
     def features(self, run: checkpoint.Run) -> Mapping[str, Tensor]:
         """See `Inputs`; the towers are written to the run, from where anyone can load them."""
@@ -181,7 +202,8 @@ class TunedInputs:
             features = {"image": encoder.pixels(images, len(rows), done=advance)}
         features["text"] = encoder.tokens(dataset.texts[i] for i in rows)
         if part == "train":
-            check_labelled(labels)
+            if self._config.method not in UNLABELLED:
+                check_labelled(labels)
             if self._config.method in PROMPTED:
                 features["label"] = self._label_inputs(labels)
         moved = {m: values.to(device) for m, values in features.items()}
@@ -246,12 +268,13 @@ def training_split(
     rows = learned_rows(config, dataset)
     labels = torch.tensor(dataset.labels[rows]).float()
     hidden = torch.from_numpy(~np.isin(rows, dataset.splits["train"]))
-    check_labelled(labels[~hidden])
+    if config.method not in UNLABELLED:
+        check_labelled(labels[~hidden])
     if not config.skdch.authors_leak or config.method not in SEMI_SUPERVISED:
         labels[hidden] = torch.nan
     elif not labels.any(dim=1).all():
         raise DistillError(
-            f"authors-leak: expected labels of all unlabelled items of {dataset.name}, got items "
+            f"authors_leak: expected labels of all unlabelled items of {dataset.name}, got items "
             "without any; leave it out"
         )
     index = torch.tensor(rows)
@@ -275,7 +298,13 @@ def training_split(
 
 def packed_codes(head: nn.Module, features: Tensor) -> NDArray[np.uint8]:
     """Codes (n, n_bytes) of features (n, d): bit = h > 0."""
-    return _packed(head_output(head, features))
+    return packed(head_output(head, features))
+
+
+def packed(values: Tensor) -> NDArray[np.uint8]:
+    """Codes (n, n_bytes) of continuous ones (n, n_bits): bit = x > 0."""
+    codes: Any = hamming.pack(values.cpu().numpy())
+    return np.asarray(codes)
 
 
 def _moved(split: Split, device: torch.device) -> Split:
@@ -285,8 +314,3 @@ def _moved(split: Split, device: torch.device) -> Split:
         hidden=None if split.hidden is None else split.hidden.to(device),
         present={m: mask.to(device) for m, mask in split.present.items()},
     )
-
-
-def _packed(codes: Tensor) -> NDArray[np.uint8]:
-    found: Any = hamming.pack(codes.cpu().numpy())
-    return np.asarray(found)

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 from distill.data import manifest
 from distill.data.base import Item
 from distill.data.imagefolder import EXTENSIONS
-from distill.data.modalities import shortened
 from distill.data.text import is_unicode
 from distill.types import DistillError
+from distill.words import shortened
 
 Kind = Literal["image", "text"]
 """What is encoded: the picture of an item, or its words."""

@@ -175,8 +175,7 @@ def _epoch(
     seconds = time.perf_counter() - started
     seen = sum(map(len, batches))
     means = {name: value / seen for name, value in sums.items()}
-    if not math.isfinite(means["loss"]):
-        raise DistillError(f"{stage.name}: expected a finite loss, got {means['loss']}; lower lr")
+    _check_converging(stage, means["loss"])
     advance(0, note=f"loss {means['loss']:.3f}")
     return {
         "stage": stage.name,
@@ -186,6 +185,19 @@ def _epoch(
         "seconds": seconds,
         "samples_per_second": seen / seconds,
     }
+
+
+def _check_converging(stage: Stage, loss: float) -> None:
+    """Refuse to go on with a loss or weights beyond all measure: of sign codes the loss is none."""
+    if not math.isfinite(loss):
+        raise DistillError(f"{stage.name}: expected a finite loss, got {loss}; lower lr")
+    for name, weights in stage.modules.named_parameters():
+        if not weights.detach().square().isfinite().all():
+            size = weights.detach().abs().max().item()
+            raise DistillError(
+                f"{stage.name}: expected weights whose squares are finite, got up to {size:.0e} in "
+                f"{name}; lower lr"
+            )
 
 
 def _items(stage: Stage, split: Split, settings: OptimConfig) -> int:

@@ -165,7 +165,6 @@ class Retriever:
             lambda modality, kind: check_encodes(modality, kind, kinds, given),
             device,
         )
-        self._heads = self._queries.heads
         self._db_codes = {name: _tensor(rows).to(device) for name, rows in codes.items()}
         present = {name: dataset.has(name) for name in codes}
         self.n_items = {name: int(has.sum()) for name, has in present.items()}

@@ -47,40 +47,49 @@ _FILES = (
 def training(
     config: TrainConfig, *, resume: bool = False, overwrite: bool = False
 ) -> Iterator[Run]:
-    """`start_run` for the time of a training, so that a failure costs no finished run.
+    """Make the run folder, or take up an existing one; a failure costs no finished run.
 
     A run that is overwritten lies aside as .NAME.old until the new one is finished. A new run that
     fails before its first checkpoint is removed, and the old one is in its place again. Of several
     processes the first does this, and the others get the same run.
+
+    Args:
+        config: is written to the folder.
+        resume: an existing run of the same configuration is wanted or, if none exists, a new one.
+        overwrite: an existing run is replaced; a folder that is no run never is.
+
+    Raises:
+        DistillError: the folder exists, or holds another configuration.
     """
     if parallel.rank() > 0:
         yield parallel.on_first(lambda: Run(config.run_folder, config))
         return
+    restore_run(config)
     check_run(config, resume=resume, overwrite=overwrite)
     path = config.run_folder
     old = _aside(path)
     exists = _is_run(path)
+    was_empty = path.is_dir() and not exists
     if exists and overwrite and not old.exists():
         path.rename(old)
     try:
         yield parallel.on_first(lambda: _make(config, resume=resume))
     except BaseException:
         if not (resume and exists) and not (path / CHECKPOINT).is_file():
-            shutil.rmtree(path, ignore_errors=True)
-            _restore(path)
+            _remove(path, keep=was_empty)
+            restore_run(config)
         raise
     if _is_run(old):
         shutil.rmtree(old)
 
 
 def check_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Refuse what `start_run` would refuse, before the work that comes ahead of it.
+    """Refuse what `training` would refuse, before the work that comes ahead of it.
 
     Raises:
         DistillError: the folder exists, or holds another configuration.
     """
     path = config.run_folder
-    _restore(path)
     if resume and overwrite:
         raise DistillError("run: expected --resume or --overwrite, got both; leave one out")
     if not _is_run(path):
@@ -97,19 +106,11 @@ def check_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = Fa
         raise DistillError(f"run: expected a folder to overwrite, got the link {path}; remove it")
 
 
-def start_run(config: TrainConfig, *, resume: bool = False, overwrite: bool = False) -> Run:
-    """Make the run folder, or take up an existing one.
-
-    Args:
-        config: is written to the folder.
-        resume: an existing run of the same configuration is wanted or, if none exists, a new one.
-        overwrite: an existing run is deleted; a folder that is no run never is.
-
-    Raises:
-        DistillError: the folder exists, or holds another configuration.
-    """
-    check_run(config, resume=resume, overwrite=overwrite)
-    return _make(config, resume=resume)
+def restore_run(config: TrainConfig) -> None:
+    """Put back a run that was to be replaced by one that never came to be."""
+    path = config.run_folder
+    if not path.exists() and _is_run(_aside(path)):
+        _aside(path).rename(path)
 
 
 def _make(config: TrainConfig, *, resume: bool) -> Run:
@@ -132,10 +133,16 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.old")
 
 
-def _restore(path: Path) -> None:
-    """Put back a run that was to be replaced by one that never came to be."""
-    if not path.exists() and _is_run(_aside(path)):
-        _aside(path).rename(path)
+def _remove(path: Path, *, keep: bool) -> None:
+    """Remove a run folder or, to keep one that was there and empty, all that is in it."""
+    if not keep:
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    for item in path.iterdir():
+        if item.is_dir():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink()
 
 
 def _leftovers(path: Path) -> list[Path]:

@@ -7,6 +7,7 @@ torchrun takes --run for an option of its own.
 
 import argparse
 import dataclasses
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,23 +19,25 @@ import torch
 import tyro
 from torch import nn
 
-from distill import checkpoint, data, image_encoder, image_runs, parallel, repeated, run_folder
+from distill import checkpoint, image_encoder, image_runs, parallel, repeated, run_folder
 from distill.command import one_sentence
-from distill.config import PRESET_NAMES, TrainConfig, load_config
+from distill.config import PRESET_NAMES, TrainConfig, load_config, unread_keys
 from distill.data.base import ImageTextDataset
 from distill.evaluation import DirectionScores, Evaluation
 from distill.files import write_array
 from distill.fitting import fit_run
 from distill.heads import head_output
 from distill.input_checks import learned_rows
-from distill.inputs import Inputs, open_inputs, packed_codes
+from distill.inputs import Inputs, load_dataset, open_inputs, packed_codes
 from distill.methods import contrastive, dchmt, dcmh, no_teacher, skdch, soda, ssah
 from distill.methods.base import Method, Wrap
 from distill.metrics.scores import KEPT_DEPTH, direction_label
 from distill.modalities import kinds_of
 from distill.run_evaluation import evaluate_run, validation_map
 from distill.types import DistillError
+from distill.words import listed
 
+_log = logging.getLogger(__name__)
 METHODS: dict[str, Callable[[TrainConfig, Mapping[str, int], Wrap], Method]] = {
     "soda": soda.build,
     "no_teacher": no_teacher.build,
@@ -71,6 +74,7 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         if config.method in image_encoder.METHODS:
             parallel.on_first(lambda: _check_images_alone(config))
             return image_runs.train(config, **flags)
+        parallel.on_first(lambda: run_folder.restore_run(config))
         parallel.on_first(lambda: run_folder.check_run(config, **flags))
         dataset = parallel.in_turn(lambda: load_dataset(config))
         inputs = parallel.in_turn(lambda: open_inputs(config, dataset, device))
@@ -87,11 +91,6 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
     return config.run_folder
 
 
-def load_dataset(config: TrainConfig) -> ImageTextDataset:
-    """The dataset of a configuration."""
-    return data.load(**dataclasses.asdict(config.data))
-
-
 def _check_images_alone(config: TrainConfig) -> None:
     if parallel.size() > 1:
         raise DistillError(
@@ -104,6 +103,10 @@ def _check_images_alone(config: TrainConfig) -> None:
         raise DistillError(
             f"{name}: expected none for method {config.method}, which learns from images without "
             f"labels, got {given}; leave it out"
+        )
+    if config.head.kind == "tanh":
+        raise DistillError(
+            f"head: expected mlp or linear for method {config.method}, got tanh; leave it out"
         )
     if config.device != "cpu":
         raise DistillError(
@@ -178,7 +181,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             default=Command(_preset(words)),
         )
         with parallel.processes(command.config.device):
+            if parallel.rank() == 0:
+                _warn_of_unread(command, words)
             _train_all(command)
+
+
+def _warn_of_unread(command: Command, words: Sequence[str]) -> None:
+    """Say which flags the method does not read: they may be meant for another one."""
+    unread = [f"--{key.replace('_', '-')}" for key in unread_keys(command.config, _preset(words))]
+    if unread:
+        _log.warning("method %s does not read %s", command.config.method, listed(unread))
 
 
 def _train_all(command: Command) -> None:
@@ -187,6 +199,7 @@ def _train_all(command: Command) -> None:
     configs = [command.config.with_absolute_paths()]
     if command.n_splits != 1:
         configs = repeated.split_configs(configs[0], command.n_splits)
+        parallel.on_first(lambda: [run_folder.restore_run(config) for config in configs])
         parallel.on_first(lambda: repeated.check_splits(configs, **flags))
     found = []
     for config in configs:

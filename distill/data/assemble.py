@@ -9,11 +9,12 @@ import numpy as np
 
 from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.images import ImageSource, unreadable
-from distill.data.modalities import Modality, in_words, listed, shortened
+from distill.data.modalities import Modality, in_words
 from distill.data.splits import Splits
 from distill.data.text import scrub, title_leak
 from distill.modalities import MODALITIES
 from distill.types import DistillError
+from distill.words import listed, shortened
 
 _SHOWN = 10
 _log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def _with_texts(dataset: ImageTextDataset, *, scrubbed: bool, named: bool) -> st
         said += f", modalities {in_words(present)}"
     texts = {"text": dataset.texts} if any(dataset.texts) and "text" in dataset.chosen else {}
     texts |= {name: each.texts for name, each in dataset.others.items() if each.texts is not None}
-    if texts and named:
+    if texts and named and dataset.label_names:
         fields += ", each item's own labels taken out of its text" * scrubbed
         leaks = [
             f"{100 * _leak(dataset, texts[key], dataset.has(key)):.1f} % of the "

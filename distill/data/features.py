@@ -42,11 +42,12 @@ from numpy.typing import NDArray
 from distill.data import arrays, matfile
 from distill.data.base import ImageTextDataset, Text
 from distill.data.images import NoImages
-from distill.data.modalities import choose, is_name, listed
+from distill.data.modalities import choose, is_name
 from distill.data.pairs import Pairs, dataset_of
 from distill.data.protocols import PublishedSplit, SplitRule
 from distill.modalities import MODALITIES
 from distill.types import DistillError
+from distill.words import listed
 
 Arrays = dict[str, NDArray[Any]]
 """Of some items: modality -> (n, d) float32 features, and "labels"."""

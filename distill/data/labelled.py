@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distill.data.base import ImageTextDataset
-from distill.data.modalities import shortened
 from distill.data.splits import SplitProtocol, describe, learners
 from distill.types import DistillError
+from distill.words import shortened
 
 
 def hide_labels(dataset: ImageTextDataset, share: float, seed: int) -> ImageTextDataset:

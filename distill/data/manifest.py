@@ -3,8 +3,9 @@
     {"image": "photos/7.jpg", "text": "two dogs on a beach", "labels": ["dog", "sea"]}
 
 `image` is a path relative to the manifest, or absolute. `split`, on every line or on none, is one
-of `splits.WORDS`. Other keys are ignored. Items without labels are never queries; without a split
-in the file, or marked "train", they are unlabelled items.
+of `splits.WORDS`. Other keys are ignored, but for misspelt ones. Items without labels are never
+queries; without a split in the file, or marked "train", they are unlabelled items. Where no item
+has a label and none a split, all train, and nothing is evaluated.
 
 Further modalities of an item, of which each is a picture or a text on all lines:
 
@@ -16,7 +17,9 @@ lacks, and what is in no `modalities` of a line is not there either. Image and t
 others where `--modalities` names them.
 """
 
+import difflib
 import json
+import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,9 +30,13 @@ from distill.data.base import BadImages, ImageTextDataset, Item, Text
 from distill.data.further import chosen_of, images_of, others_of, readable_items
 from distill.data.images import FileImages
 from distill.data.modalities import Given, is_name
-from distill.data.splits import WORDS, SplitProtocol, describe, from_words
+from distill.data.splits import WORDS, SplitProtocol, describe, from_words, unlabelled
 from distill.data.text import is_unicode
 from distill.types import DistillError
+
+_log = logging.getLogger(__name__)
+# Misspelt, these would be gone without a word.
+_OPTIONAL = ("split", "modalities")
 
 
 def load(
@@ -52,22 +59,31 @@ def load(
             f"path: expected a manifest file, got {path} ({error.strerror}); check the path"
         ) from error
     items = parse(data, where=str(path))
-    labelled(items, where=str(path))
+    has_split = items[0].split is not None
+    without_labels = not has_split and not any(item.labels for item in items)
+    if not without_labels:
+        labelled(items, where=str(path))
     chosen = chosen_of(items, modalities, name=str(path))
     source = partial(FileImages, path.parent)
     items = readable_items(items, chosen, source, bad_images, where=str(path))
-    mask = labelled(items, where=str(path))
+    _warn_of_repeats(items, where=str(path))
     protocol = SplitProtocol(seed=split_seed)
-    if items[0].split is None:
-        splits, origin = protocol.draw(mask), f"drawn with split seed {split_seed}"
+    if without_labels:
+        splits, origin = unlabelled(len(items)), "all of which train"
+    elif not has_split:
+        splits = protocol.draw(labelled(items, where=str(path)))
+        origin = f"drawn with split seed {split_seed}"
     else:
+        mask = labelled(items, where=str(path))
         splits = from_words([str(item.split) for item in items], mask, protocol)
         origin = "given in the file"
         if not any(item.split == "validation" for item in items):
             origin += f", its validation items drawn with split seed {split_seed}"
+    said = f"{path.name}, {len(items)} items"
     sentence = (
-        f"{path.name}, {len(items)} items: {describe(splits)}, {origin}; "
-        "text and labels as in the file"
+        f"{said}, {origin}; text as in the file, no labels"
+        if without_labels
+        else f"{said}: {describe(splits)}, {origin}; text and labels as in the file"
     )
     return assemble(
         path.stem,
@@ -79,6 +95,18 @@ def load(
         others=others_of(items, chosen, source),
         chosen=chosen,
     )
+
+
+def _warn_of_repeats(items: Sequence[Item], *, where: str) -> None:
+    """Say how many items stand there before: a query may be one that was learned from."""
+    contents = {(item.image, item.text, tuple(sorted(item.others.items()))) for item in items}
+    if len(contents) < len(items):
+        _log.warning(
+            "%s: %d items are repetitions of others, so that queries may be among what is learned "
+            "from; leave them out",
+            where,
+            len(items) - len(contents),
+        )
 
 
 def parse(data: bytes, *, where: str, complete: bool = True) -> list[Item]:
@@ -150,6 +178,12 @@ def _item(line: bytes, where: str, complete: bool) -> Item:
         raise DistillError(f"{where}: expected one JSON object, got {error}; correct it") from error
     if not isinstance(entry, dict):
         raise DistillError(f"{where}: expected a JSON object, got {_kind(entry)}; put it in braces")
+    for key in entry:
+        near = difflib.get_close_matches(key, _OPTIONAL, n=1, cutoff=0.75)
+        if near and near[0] not in entry:
+            raise DistillError(
+                f'{where}: expected "{near[0]}", got "{key}"; correct it, or give it another name'
+            )
     others = _others(entry.get("modalities", {}), f'{where}, "modalities"')
     needed = ("labels",) if others else ("image", "text", "labels")
     needed = needed if complete else ()

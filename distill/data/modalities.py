@@ -16,6 +16,7 @@ from torch import nn
 from distill.data.images import ImageSource
 from distill.modalities import MODALITIES
 from distill.types import DistillError
+from distill.words import listed
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TAKEN = ("label", "labels", "classes")
@@ -98,23 +99,3 @@ def in_words(present: Mapping[str, NDArray[np.bool_]]) -> str:
         n = int(mask.sum())
         names.append(name if n == len(mask) else f"{name} (of {n:,} item{'s' * (n != 1)})")
     return listed(names)
-
-
-def shortened(names: Sequence[str], most: int = 10) -> str:
-    """The first names, and how many more there are.
-
-    >>> shortened(["a", "b", "c"], most=1)
-    'a and 2 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-
-def listed(names: Sequence[str], conjunction: str = "and") -> str:
-    """Names in a sentence.
-
-    >>> listed(["image", "fluent", "text"])
-    'image, fluent and text'
-    """
-    *first, last = names
-    return f"{', '.join(first)} {conjunction} {last}" if first else last

@@ -79,13 +79,6 @@ def dataset_of(
         rows, images = rows[readable], _chosen(images, np.array(readable, np.int64))
     splits, origin = _divided(pairs, rows, split)
     named = pairs.named and pairs.label_names is not None
-    if not named:
-        _log.warning(
-            "%s: labels have only numbers for names, so that label prompts carry no meaning: for "
-            "method soda take --soda.prompt multihot, or name the labels in a classes.txt beside "
-            "the data",
-            where,
-        )
     without = f" ({left_out:,} without a label left out)" if left_out else ""
     return assemble(
         name,

@@ -116,7 +116,7 @@ def unlabelled(n: int) -> Splits:
         DistillError: fewer than two items.
     """
     if n < 2:
-        raise DistillError(f"items: expected at least 2 images to learn from, got {n}; add images")
+        raise DistillError(f"items: expected at least 2 to learn from, got {n}; add items")
     return parts(n, *np.split(np.arange(n), [0, 0]))
 
 

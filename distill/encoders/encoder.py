@@ -7,6 +7,7 @@ MiniLM's mean-pooled tokens (384-d).
 """
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
@@ -48,6 +49,7 @@ class Encoder:
     ) -> None:
         self.source = find_source(config, tuned)
         self.device = device
+        self._lock = threading.Lock()
 
     @property
     def identity(self) -> str:
@@ -132,8 +134,13 @@ class Encoder:
         """A copy of the text tower that can learn: tokens to features."""
         return TextTower(self._towers.model)
 
-    @cached_property
+    @property
     def _towers(self) -> "_Towers":
+        with self._lock:  # threads that search may ask at once: the weights are loaded once
+            return self._loaded
+
+    @cached_property
+    def _loaded(self) -> "_Towers":
         return _Towers(self.source, self.device)
 
 

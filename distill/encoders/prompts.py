@@ -52,9 +52,12 @@ def check_labelled(labels: Tensor) -> None:
     Raises:
         DistillError: there is such a row.
     """
-    if not labels.any(dim=1).all():
+    without = int((~labels.any(dim=1)).sum())
+    if without:
         raise DistillError(
-            "labels: expected at least one for every training item, got none for some"
+            f"labels: expected at least one for every training item, got none for {without:,} of "
+            f"{len(labels):,}; label them, leave them out, or take --method contrastive, which "
+            "reads none"
         )
 
 

@@ -145,21 +145,6 @@ def online_views(
             yield _forward(backbones, pending.result(), precision)
 
 
-def view_pixels(
-    images: Images,
-    rows: Sequence[int],
-    sizes: Sequence[int],
-    *,
-    seed: int,
-    epoch: int = 0,
-    n_views: int = 2,
-    blur: bool = True,
-) -> list[Tensor]:
-    """The pixels behind `online_views`: (B, n_views, 3, S, S) uint8 for each S of `sizes`."""
-    views = _random_views(n_views, seed, blur, epoch)
-    return _pixels(images, rows, views, sizes)
-
-
 def _random_views(n_views: int, seed: int, blur: bool, epoch: int) -> _Views:
     if n_views < 1:
         raise DistillError(f"n_views: expected at least 1, got {n_views}")

@@ -72,10 +72,11 @@ def quiet() -> Iterator[None]:
     transformers_logging = importlib.import_module("transformers.utils.logging")
     had_bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
-    logging.disable(logging.ERROR)
+    former = logging.root.manager.disable
+    logging.disable(max(former, logging.ERROR))
     try:
         yield
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(former)
         if had_bars:
             transformers_logging.enable_progress_bar()

@@ -128,7 +128,8 @@ class Evaluation:
         made_by = ", ".join(filter(None, (self.method, self.backbone, f"{self.n_bits} bits")))
         seed = "" if self.seed is None else f", seed {self.seed}"
         counts = f"{self.n_query} queries, {self.n_database} database items{self.shares}"
-        return f"{self.protocol.rstrip('. ')}. {counts}; {made_by}{seed}. {CONVENTIONS}"
+        conventions = CONVENTIONS if self.directions else "Nothing is scored."
+        return f"{self.protocol.rstrip('. ')}. {counts}; {made_by}{seed}. {conventions}"
 
     @property
     def shares(self) -> str:

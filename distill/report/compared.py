@@ -37,8 +37,9 @@ def overview(groups: Sequence[Group]) -> Table:
             spread(group.values(name, lambda s: s.map)) if name in group.directions else "-"
             for name in names
         ]
-        chance = mean(entry.evaluation.chance for entry in group.entries)
-        rows.append((group.label, str(len(group.entries)), *maps, f"{chance:.3f}"))
+        chances = [e.evaluation.chance for e in group.entries if e.evaluation.directions]
+        chance = f"{mean(chances):.3f}" if chances else "-"
+        rows.append((group.label, str(len(group.entries)), *maps, chance))
     return Table(columns, tuple(rows))
 
 

@@ -150,7 +150,8 @@ def _panels(groups: Sequence[Group], seed: int) -> list[tuple[str, list[Compared
     same = [group for group in groups if dataset.fingerprint in group.splits]
     runs = {group.letter: group.splits[dataset.fingerprint][0].run for group in same}
     query = dataset.splits["query"]
-    drawn = np.random.default_rng(seed).permutation(query)
+    # Of their numbers: an array without queries is read-only, and would be shuffled in place.
+    drawn = query[np.random.default_rng(seed).permutation(len(query))]
     scored = scored_directions(same)
     found = []
     for place, name in enumerate([name for name in SHOWN if name in scored] or scored[:2]):

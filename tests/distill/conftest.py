@@ -9,12 +9,13 @@ import torch
 from PIL import Image, ImageDraw
 
 import hamming
-from distill import checkpoint, data, index_update, run_folder
+from distill import checkpoint, data, index_update
 from distill.config import DataConfig, EncoderConfig, TrainConfig
 from distill.encoders import load_encoder
 from distill.evaluation import evaluate
 from distill.heads import HashHead, head_output
 from tests.distill import four_modalities
+from tests.distill.started import start_run
 
 COLOURS = ("red", "green", "blue", "orange")
 N_ITEMS, N_BITS = 48, 16
@@ -52,7 +53,7 @@ def _finished_run(shapes: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         data=DataConfig(name="manifest", path=shapes),
         encoder=EncoderConfig(teacher="tiny", pretrained="random"),
     )
-    run = run_folder.start_run(config)
+    run = start_run(config)
     dataset = data.load("manifest", path=shapes)
     encoder = load_encoder(config.encoder)
     features = {

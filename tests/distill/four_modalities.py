@@ -8,13 +8,14 @@ import torch
 from PIL import Image
 from torch import nn
 
-from distill import checkpoint, data, run_folder, train
+from distill import checkpoint, data, train
 from distill.config import DataConfig, EncoderConfig, TrainConfig
 from distill.data.base import Modality
 from distill.data.images import Pictures
 from distill.encoders import load_encoder
 from distill.heads import HashHead
 from distill.methods.base import Method
+from tests.distill.started import start_run
 
 NAMES = ("image", "text", "fluent", "tags")
 N, N_BITS = 48, 16
@@ -92,7 +93,7 @@ def made_run(dataset, shapes, path):
         data=DataConfig(name="manifest", path=shapes),
         encoder=EncoderConfig(teacher="tiny", pretrained="random"),
     )
-    run = run_folder.start_run(config)
+    run = start_run(config)
     torch.manual_seed(0)
     heads = nn.ModuleDict({name: HashHead(64, N_BITS).eval() for name in NAMES})
     labels = torch.arange(30).view(15, 2).byte()

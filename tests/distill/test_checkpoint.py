@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from distill import checkpoint, run_folder
+from distill import checkpoint
 from distill.config import TrainConfig
 from distill.types import DistillError
+from tests.distill.started import start_run
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def config(tmp_path: Path) -> TrainConfig:
 
 
 def test_a_run_reads_back_what_was_written(config: TrainConfig) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     codes = np.arange(6, dtype=np.uint8).reshape(3, 2)
     checkpoint.save_codes(run, "image", codes, codes.astype(np.float32))
     weights = checkpoint.Weights({"image": {"class": "HashHead"}}, {"image.w": torch.ones(2, 3).T})
@@ -39,7 +40,7 @@ def test_a_run_reads_back_what_was_written(config: TrainConfig) -> None:
 def test_what_is_missing_is_named(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(DistillError, match=r"run: expected a run folder with config\.toml, got"):
         checkpoint.load_run(tmp_path / "nothing")
-    run = run_folder.start_run(config)
+    run = start_run(config)
     with pytest.raises(
         DistillError, match=r"expected a finished run in .* without codes/image\.npy"
     ):
@@ -47,7 +48,7 @@ def test_what_is_missing_is_named(config: TrainConfig, tmp_path: Path) -> None:
 
 
 def test_checkpoints(config: TrainConfig) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     assert checkpoint.load_checkpoint(run) is None
     state = {"stage": 1, "modules": {"w": torch.ones(3)}, "records": [{"loss": 0.1}], "inputs": "a"}
     checkpoint.save_checkpoint(run, state)
@@ -59,7 +60,7 @@ def test_checkpoints(config: TrainConfig) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", None])
 def test_a_damaged_checkpoint_is_one_sentence(config: TrainConfig, content: bytes | None) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     checkpoint.save_checkpoint(run, {"modules": {"w": torch.ones(300)}})
     file = run.path / checkpoint.CHECKPOINT
     file.write_bytes(file.read_bytes()[:500] if content is None else content)
@@ -81,7 +82,7 @@ class Data(NamedTuple):
 
 
 def test_a_changed_dataset_is_refused(config: TrainConfig) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     with pytest.raises(DistillError, match=r"without dataset\.json"):
         run.check_dataset(Data("a"))
     checkpoint.save_dataset(run, Data("a"))
@@ -92,7 +93,7 @@ def test_a_changed_dataset_is_refused(config: TrainConfig) -> None:
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", "\udcff"])
 def test_a_damaged_text_file_is_one_sentence(config: TrainConfig, content: str) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     for name in ("dataset.json", "metrics.json", "metrics.jsonl"):
         (run.path / name).write_bytes(content.encode(errors="surrogateescape"))
     with damaged("dataset.json"):
@@ -106,7 +107,7 @@ def test_a_damaged_text_file_is_one_sentence(config: TrainConfig, content: str) 
 
 
 def test_damaged_weights_are_one_sentence(config: TrainConfig) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     checkpoint.save_weights(run, checkpoint.Weights({}, {"image.w": torch.ones(9)}))
     file = run.path / checkpoint.WEIGHTS
     whole = file.read_bytes()
@@ -117,7 +118,7 @@ def test_damaged_weights_are_one_sentence(config: TrainConfig) -> None:
 
 
 def test_damaged_codes_are_one_sentence(config: TrainConfig) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     codes = np.zeros((3, 2), np.uint8)
     for wrong in (codes[:, :1], codes[0], codes.astype(np.int8)):
         checkpoint.save_codes(run, "image", wrong, codes)
@@ -135,7 +136,7 @@ def test_damaged_codes_are_one_sentence(config: TrainConfig) -> None:
 
 
 def test_equal_weights_are_equal_bytes(config: TrainConfig) -> None:
-    run = run_folder.start_run(config)
+    run = start_run(config)
     specs = {"text": {"b": 1, "a": 2}, "image": {}}
     tensors = {"text.w": torch.ones(2), "image.w": torch.zeros(3)}
     found = set()

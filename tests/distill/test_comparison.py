@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 import hamming
-from distill import checkpoint, data, evaluate, run_folder
+from distill import checkpoint, data, evaluate
 from distill.config import DataConfig, ImagesConfig, TrainConfig
 from distill.data.images import NoImages
 from distill.evaluation import Evaluation
 from distill.report import Entry, write_comparison, write_report
 from distill.report.groups import grouped
+from tests.distill.started import start_run
 from tests.distill.test_report import Page
 
 SODA, OTHER = "A · soda · 16 bits", "B · no_teacher · 16 bits"
@@ -105,7 +106,7 @@ def _with_depths(evaluation, i):
 def opened(runs, shapes):
     dataset = data.load("manifest", path=shapes)
     loaded = [checkpoint.load_run(run) for run in runs]
-    return [Entry(run, dataset, evaluate._evaluate(run, dataset)) for run in loaded]
+    return [Entry(run, dataset, evaluate._evaluated(run, dataset)) for run in loaded]
 
 
 def test_differences_are_paired_over_queries(runs, shapes, tmp_path):
@@ -270,7 +271,7 @@ def image_run(path, method, seed, shapes, teacher=None):
         data=DataConfig(name="manifest", path=shapes),
         images=ImagesConfig(teacher_run=teacher),
     )
-    run = run_folder.start_run(config)
+    run = start_run(config)
     rng = np.random.default_rng([seed, len(method)])
     checkpoint.save_dataset(run, data.load("manifest", path=shapes))
     for model in ("teacher", "student") if method == "brcd" else ("teacher",):

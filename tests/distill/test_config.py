@@ -12,12 +12,14 @@ from distill.config import (
     HeadConfig,
     NoTeacherConfig,
     OptimConfig,
+    SkdchConfig,
     SodaConfig,
     TrainConfig,
     config_from_dict,
     config_to_toml,
     differing_keys,
     load_config,
+    unread_keys,
     unstated_keys,
 )
 
@@ -128,6 +130,24 @@ def test_differing_keys_ignores_what_changes_no_result() -> None:
     assert differing_keys(one, other) == []
     patient = TrainConfig(optim=OptimConfig(patience=2))
     assert differing_keys(patient, other) == ["optim.validate_every", "optim.patience"]
+
+
+def test_differing_keys_ignores_what_a_part_of_skdch_does_not_read() -> None:
+    other = SkdchConfig(neighbours=7, picks=1, margin=0.5, student_rate=2.0)
+    read = {
+        "skdch": ["margin", "student_rate", "picks", "neighbours"],
+        "schgan": ["margin", "picks"],
+        "triplet": ["margin", "student_rate"],
+    }
+    for method, names in read.items():
+        found = differing_keys(TrainConfig(method=method), TrainConfig(method=method, skdch=other))
+        assert found == [f"skdch.{name}" for name in names]
+
+
+def test_unread_keys_are_those_of_other_methods() -> None:
+    given = TrainConfig(bits=16, no_teacher=NoTeacherConfig(pair=3), skdch=SkdchConfig(picks=1))
+    assert unread_keys(given, TrainConfig()) == ["no_teacher.pair", "skdch.picks"]
+    assert unread_keys(TrainConfig(bits=16), TrainConfig()) == []
 
 
 def test_differing_keys_ignores_the_tables_of_other_methods() -> None:

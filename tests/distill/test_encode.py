@@ -125,6 +125,14 @@ def test_a_full_disk_leaves_no_list_without_codes(
     assert caught.value.code == 1
     assert capsys.readouterr().err.endswith("error: codes.npy: No space left on device\n")
     assert [f.name for f in tmp_path.iterdir()] == ["run"]
+    for name in ("codes.txt", "codes.npy"):
+        (tmp_path / name).write_text("former")
+    with pytest.raises(SystemExit):
+        main(
+            *(run, "--images", shapes.parent / "3.png", "--out", tmp_path / "codes.npy"),
+            "--overwrite",
+        )
+    assert [(tmp_path / name).read_text() for name in ("codes.txt", "codes.npy")] == ["former"] * 2
 
 
 @pytest.mark.parametrize(

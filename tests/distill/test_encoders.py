@@ -1,12 +1,15 @@
 """Frozen towers: features, missing pieces, and no network."""
 
 import importlib.util
+import logging
 import re
 import socket
 import subprocess
 import sys
+import time
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from PIL import Image
 from distill.config import EncoderConfig
 from distill.encoders import load_encoder
 from distill.encoders.torchvision_guard import import_open_clip
+from distill.encoders.weights import quiet
 from distill.types import DistillError
 
 TINY = EncoderConfig(teacher="tiny", pretrained="random")
@@ -52,6 +56,33 @@ def test_random_weights_are_the_same_every_time_and_leave_the_generator() -> Non
     assert torch.equal(torch.rand(3), expected)
     assert torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
+
+
+def test_threads_that_ask_at_once_load_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[object] = []
+
+    class Slow:
+        def __init__(self, *_: object) -> None:
+            time.sleep(0.05)
+            loaded.append(self)
+
+    monkeypatch.setattr("distill.encoders.encoder._Towers", Slow)
+    shared = load_encoder(TINY)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: shared._towers, range(2)))
+    assert found == loaded * 2
+
+
+def test_a_level_that_was_disabled_stays_so() -> None:
+    before = logging.root.manager.disable
+    try:
+        for level, inside in ((logging.CRITICAL, logging.CRITICAL), (logging.NOTSET, 40)):
+            logging.disable(level)
+            with quiet():
+                assert logging.root.manager.disable == inside
+            assert logging.root.manager.disable == level
+    finally:
+        logging.disable(before)
 
 
 def test_one_whole_picture_is_held_at_a_time() -> None:

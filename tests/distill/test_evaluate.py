@@ -1,5 +1,6 @@
 """The evaluation command: tables, metrics.json, several seeds."""
 
+import errno
 import json
 import shutil
 
@@ -102,6 +103,19 @@ def test_no_run_counts_twice(run, tmp_path, capsys, link):
     assert said.startswith("error: runs: expected ")
     assert f"got {run} and {other}, " in said
     assert not (run / "metrics.json").exists()
+
+
+def test_scores_are_shown_where_they_cannot_be_kept(run, capsys, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", "metrics.json")
+
+    monkeypatch.setattr(evaluate, "save_metrics", refuse)
+    with pytest.raises(SystemExit) as caught:
+        evaluate.main([str(run)])
+    assert caught.value.code == 1
+    said = capsys.readouterr()
+    assert "MAP" in said.out
+    assert said.err == "error: metrics.json: Read-only file system\n"
 
 
 def change_labels(run, shapes, tmp_path):

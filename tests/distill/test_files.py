@@ -12,6 +12,7 @@ from distill import checkpoint, run_folder
 from distill.config import EncoderConfig, TrainConfig
 from distill.encoders import load_encoder, text_features
 from distill.files import write_text, write_whole
+from tests.distill.started import start_run
 
 
 def full_disk(path: Path) -> None:
@@ -55,11 +56,11 @@ def test_every_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
     encoder = load_encoder(EncoderConfig(teacher="tiny", pretrained="random"))
     codes = np.zeros((3, 2), np.uint8)
     tensors = {"image.w": torch.zeros(3)}
-    run = run_folder.start_run(TrainConfig(run=tmp_path / "run"))
+    run = start_run(TrainConfig(run=tmp_path / "run"))
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr("hamming.io._temporary", on_a_full_disk)
     for write in (
-        lambda: run_folder.start_run(TrainConfig(run=tmp_path / "other")),
+        lambda: start_run(TrainConfig(run=tmp_path / "other")),
         lambda: checkpoint.save_codes(run, "image", codes, codes.astype(np.float32)),
         lambda: checkpoint.save_weights(run, checkpoint.Weights({}, tensors)),
         lambda: checkpoint.save_checkpoint(run, tensors),
@@ -76,7 +77,7 @@ def test_every_writer_meets_a_full_disk(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_a_killed_writer_leaves_what_a_run_folder_knows(tmp_path: Path) -> None:
-    run = run_folder.start_run(TrainConfig(run=tmp_path / "run"))
+    run = start_run(TrainConfig(run=tmp_path / "run"))
 
     def is_known(temporary: Path) -> None:
         assert run_folder._leftovers(run.path) == [temporary]

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from distill.config import HeadConfig
 from distill.heads import (
     HashHead,
     LogitHead,
@@ -8,6 +9,7 @@ from distill.heads import (
     build_heads,
     head_output,
     random_rotation,
+    standardise,
 )
 
 
@@ -85,7 +87,7 @@ def test_the_net_of_skdch_is_a_sigmoid_of_tanh_on_z_scores() -> None:
     head, x = HashHead(12, 6, "tanh", hidden=9).eval(), torch.randn(40, 12) * 3 + 5
     assert head.body[1].weight.abs().max() <= 0.2
     x[:, 3] = 7  # a constant feature
-    head.standardise(x)
+    standardise(head, x)
     z = (x - x.mean(dim=0)) / torch.where(
         x.std(dim=0, correction=0) > 0, x.std(dim=0, correction=0), 1
     )
@@ -106,4 +108,22 @@ def test_a_head_is_its_hidden_layer_and_the_last(kind: str) -> None:
     head, x = HashHead(12, 6, kind, hidden=9).eval(), torch.randn(4, 12)
     assert torch.equal(head.from_hidden(head.hidden(x)), head(x))
     assert head.hidden(x).shape == (4, head.width)
-    head.standardise(x)  # of the others it changes nothing
+    before = head(x)
+    standardise(head, x)
+    assert torch.equal(head(x), before) == (kind != "tanh")
+
+
+def test_an_embedding_is_of_z_scores_too() -> None:
+    torch.manual_seed(0)
+    head, x = RotatedHead(12, 5, 7, "tanh", hidden=9).eval(), torch.randn(40, 12) * 3 + 5
+    standardise(head, x)
+    z = (x - x.mean(dim=0)) / x.std(dim=0, correction=0)
+    bare = head.body[1:](z)
+    assert torch.allclose(head.embed(x), torch.nn.functional.normalize(bare, dim=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("made", [HashHead, RotatedHead, LogitHead])
+def test_heads_have_the_defaults_of_the_configuration(made: type) -> None:
+    config = HeadConfig()
+    spec = made(12, 5).spec
+    assert (spec["hidden"], spec["dropout"]) == (config.hidden, config.dropout)

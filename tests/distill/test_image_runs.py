@@ -212,7 +212,7 @@ def test_a_student_may_learn_from_all_that_will_be_searched(
         optim=dataclasses.replace(OPTIM, epochs=1, patience=0),
     )
     dataset = train.load_dataset(config)
-    rows = image_runs.learned_rows(config, dataset)
+    rows = image_runs.image_learned_rows(config, dataset)
     splits = {part: set(found.tolist()) for part, found in dataset.splits.items()}
     assert set(rows.tolist()) == splits["database"] - splits["validation"]
     assert splits["train"] < set(rows.tolist())
@@ -307,6 +307,8 @@ def test_pictures_without_labels_and_without_queries(
     assert not scores.table().rows
     page = write_report(run.path, tmp_path / "report.html").read_text()
     assert "The images have no labels" in page
+    assert "shares no label" not in page
+    assert "d is the Hamming distance" in page
 
 
 def test_encode_search_evaluate_and_report_take_such_a_run(
@@ -386,8 +388,10 @@ def test_the_command_trains_and_tells_both_paradigms(
         (["--teacher-run", "missing"], "run: expected a run folder with config.toml, got"),
         (["--bits", "8"], "bits: expected the teacher's 16 bits, got 8; give --bits 16"),
         (["--distill.clusters", "99"], "clusters: expected at most the 22 training images, got 99"),
-        (["--student", "test_resnett"], "did you mean test_resnet"),
-        (["--data", "imagefolder", "--root", "one"], "items: expected at least 2 images"),
+        (["--student", "test_resnett"], "student: expected efficientnet_lite0,"),
+        (["--student-weights", "no.pth"], "student_weights: expected a file with weights of"),
+        (["--head", "tanh"], "head: expected mlp or linear for method brcd, got tanh; leave it"),
+        (["--data", "imagefolder", "--root", "one"], "items: expected at least 2 to learn from"),
         (["--distill.kind", "alone", "--distill.no-own-loss"], "own_loss: expected on"),
     ],
 )

@@ -183,6 +183,20 @@ def test_a_loss_that_is_not_finite_is_one_sentence() -> None:
         run(broken)
 
 
+def test_weights_beyond_measure_are_noticed_where_the_loss_is_not() -> None:
+    class Signs(Regression):
+        def loss(self, batch: Batch) -> LossTerms:
+            codes = torch.tanh(self.modules(batch.features["image"]))
+            return {"square": codes.square().mean(), "absolute": codes.abs().mean()}
+
+    stage = Signs("signs", {"square": 1.0, "absolute": 0.5})
+    stage.modules = nn.Sequential(nn.Linear(3, 1))
+    diverging = Method((stage,), nn.ModuleDict({"image": stage.modules}))
+    message = r"signs: expected weights whose squares are finite, got up to .e\+30 in .*; lower lr"
+    with pytest.raises(DistillError, match=message):
+        run(diverging, lr=1e30, epochs=1, batch_size=10)
+
+
 def scored(scores: list[float], **changes: Any):
     """Train with given validation figures; patience is 1."""
     which, records, states, figures = method(), [], [], iter(scores)

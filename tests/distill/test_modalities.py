@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from torch import nn
 
-from distill import checkpoint, evaluate, repeated, run_folder, train
+from distill import checkpoint, evaluate, repeated, train
 from distill.config import SkdchConfig, TrainConfig
 from distill.evaluation import Evaluation
 from distill.methods.base import Method
 from distill.metrics.scores import direction_label, directions_of, sides
 from distill.run_evaluation import evaluate_run, validation_map
 from tests.distill.four_modalities import NAMES, UNLABELLED, N
+from tests.distill.started import start_run
 from tests.distill.test_comparison import cells, reference_precisions
 from tests.distill.test_report import Page
 
@@ -53,7 +54,7 @@ def test_a_run_keeps_the_codes_of_every_modality_and_what_the_method_keeps(
 
 
 def test_a_run_of_images_and_texts_says_nothing_new(tmp_path):
-    run = run_folder.start_run(TrainConfig(run=tmp_path / "run"))
+    run = start_run(TrainConfig(run=tmp_path / "run"))
     about = SimpleNamespace(name="a", fingerprint="b", features={})
     for kinds in (None, {"image": "image", "text": "text"}):
         checkpoint.save_dataset(run, about, kinds)

@@ -109,10 +109,12 @@ def test_a_wrong_modality_is_one_sentence(retriever, four_dataset, run, capsys, 
     with pytest.raises(DistillError, match=r"^against: expected 'image' or 'text' or 'fluent' or"):
         retriever.search_text("red", against="sound")
     given = dataclasses.replace(four_dataset, features={"tags": np.zeros((N, 3), np.float32)})
-    other = Retriever(given, retriever._encoder, retriever._heads, retriever.codes)
+    other = Retriever(given, retriever._encoder, retriever._queries.heads, retriever.codes)
     with pytest.raises(DistillError, match=r"^tags: expected a run that encodes tags, got one who"):
         other.search_text("red", modality="tags")
-    only = Retriever(four_dataset, None, {"image": retriever._heads["image"]}, retriever.codes)
+    only = Retriever(
+        four_dataset, None, {"image": retriever._queries.heads["image"]}, retriever.codes
+    )
     with pytest.raises(DistillError, match=r"^text: expected a run that encodes texts, got one of"):
         only.search_text("red")
     picture = tmp_path / "a.png"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import statistics
 from pathlib import Path
 
@@ -83,3 +84,9 @@ def test_the_command_trains_all_and_prints_the_spread(
     assert "got the existing run" in capsys.readouterr().err
     train.main([*arguments, "--resume"])
     assert capsys.readouterr().out == printed
+    shutil.rmtree(runs[0].path)
+    runs[1].path.rename(runs[1].path.with_name(".split-4.old"))  # killed while it was replaced
+    with pytest.raises(SystemExit):
+        train.main(arguments)
+    assert "got the existing run" in capsys.readouterr().err
+    assert not runs[0].path.exists()  # refused before the first is trained

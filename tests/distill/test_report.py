@@ -141,6 +141,17 @@ def test_a_repeated_fault_of_the_authors_code_is_told(run):
     metrics.write_text(metrics.read_text().replace('"soda"', '"skdch (authors_leak)"'))
     page = Page(write_report(run, run / "report.html").read_text(encoding="utf-8"))
     assert "For audit, this run is skdch (authors_leak): it repeats a fault of that co" in page.text
+    assert "Against that code, the majority vote is mended." in page.text
+    assert "closed" not in page.text
+    metrics.write_text(metrics.read_text().replace(" (authors_leak)", ""))
+    page = Page(write_report(run, run / "report.html").read_text(encoding="utf-8"))
+    assert "the leak of hidden labels is closed and the majority vote is mended." in page.text
+
+
+def test_a_damaged_evaluation_is_one_sentence(run):
+    (run / "metrics.json").write_text('{"n_bits": 1')
+    with pytest.raises(ValueError, match=r"metrics\.json as it was written, got a damaged file"):
+        write_report(run, run / "report.html")
 
 
 def test_a_curve_has_the_epochs_that_have_the_term():

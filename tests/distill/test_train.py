@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import hamming
-from distill import checkpoint, data, inputs, train
+from distill import checkpoint, data, evaluate, inputs, search, train
 from distill.config import (
     PRESET_NAMES,
     DataConfig,
@@ -232,6 +232,63 @@ def test_wrong_use_is_one_sentence(
     assert message in re.sub(r"[│|\s]+", " ", error)  # tyro breaks long lines in its box
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def unlabelled(shapes: Path) -> Path:
+    """The shapes with neither labels nor a split."""
+    lines = [json.loads(line) for line in shapes.read_text().splitlines()]
+    bare = [{"image": line["image"], "text": line["text"], "labels": []} for line in lines]
+    path = shapes.with_name("unlabelled.jsonl")
+    path.write_text("\n".join(map(json.dumps, bare)))
+    return path
+
+
+def test_pairs_without_labels_are_learned_searched_and_compared(
+    config: TrainConfig, unlabelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = DataConfig(name="manifest", path=unlabelled)
+    runs = [
+        train.train(
+            dataclasses.replace(
+                config, method="contrastive", data=found, seed=seed, run=tmp_path / name
+            )
+        )
+        for seed, name in enumerate("ab")
+    ]
+    run = checkpoint.load_run(runs[0])
+    assert len(run.codes("text")) == len(unlabelled.read_text().splitlines())
+    capsys.readouterr()
+    for page in ("out.html", "out.md"):
+        evaluate.main([*map(str, runs), "--compare", str(tmp_path / page)])
+        said = " ".join(capsys.readouterr().out.split())
+        assert "all of which train; text as in the file, no labels" in said
+        assert "Nothing is scored." in said
+        assert "contain one of their labels" not in said
+    search.main([str(runs[0]), "--text", "a red ellipse", "--k", "2"])
+
+
+@pytest.mark.parametrize("method", ["soda", "skdch", "dcmh"])
+def test_without_labels_other_methods_are_refused_in_a_sentence(
+    config: TrainConfig, unlabelled: Path, method: str
+) -> None:
+    data = DataConfig(name="manifest", path=unlabelled)
+    with pytest.raises(DistillError, match=r"^labels: expected .*"):
+        train.train(dataclasses.replace(config, method=method, data=data))
+    assert not config.run_folder.exists()
+
+
+def test_flags_that_the_method_does_not_read_are_named(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    wrong = ["--data", "manifest", "--path", str(tmp_path / "none.jsonl")]
+    with pytest.raises(SystemExit):
+        train.main(["--skdch.margin", "0.3", "--soda.normalize", *wrong])
+    assert caplog.messages == ["method soda does not read --skdch.margin"]
+    caplog.clear()
+    with pytest.raises(SystemExit):
+        train.main(["--preset", "skdch", *wrong])
+    assert caplog.messages == []
 
 
 def flags(kind: type, prefix: str = "") -> Iterator[str]:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from distill.encoders import view_cache
 from distill.encoders.backbones import Backbone, load_backbone
-from distill.encoders.view_cache import clean_features, online_views, view_features, view_pixels
+from distill.encoders.view_cache import clean_features, online_views, view_features
 from distill.types import DistillError
 
 TWO = {"n_views": 2, "seed": 3}
@@ -155,7 +155,8 @@ def test_online_views_are_new_every_epoch_and_start_with_the_cached_ones(
 
 
 def test_pixels_come_at_every_size() -> None:
-    pixels = view_pixels(Pictures(), [1, 2, 3], (32, 48), seed=0, n_views=4)
+    views = view_cache._random_views(4, seed=0, blur=True, epoch=0)
+    pixels = view_cache._pixels(Pictures(), [1, 2, 3], views, (32, 48))
     assert [p.shape for p in pixels] == [(3, 4, 3, 32, 32), (3, 4, 3, 48, 48)]
     assert all(p.dtype == torch.uint8 for p in pixels)
 

@@ -141,6 +141,11 @@ BAD_LINES = [
         '"split": expected one of train, unlabelled, validation, query, database, got "test"',
     ),
     (line(1, split=["train"]), '"split": expected one of train, .* got ["train"]'),
+    (
+        line(1, splits="query"),
+        'expected "split", got "splits"; correct it, or give it another name',
+    ),
+    (line(1, modality={}), 'expected "modalities", got "modality"; correct it, or give it another'),
     (line(1, split="train"), 'expected "split" on every line or on none, got both kinds'),
 ]
 
@@ -178,8 +183,29 @@ def test_empty_file(tmp_path: Path, content: str):
         load("manifest", path=path)
 
 
+def test_repeated_items_are_counted(make_manifest: Make, caplog: pytest.LogCaptureFixture):
+    load("manifest", path=make_manifest([line(i) for i in range(4)]))
+    assert not caplog.text
+    captions = [line(0, text=f"caption {i}") for i in range(4)]
+    load("manifest", path=make_manifest([*captions, captions[1], captions[1]]))
+    assert "2 items are repetitions of others" in caplog.text
+
+
 def test_no_item_with_a_label(make_manifest: Make):
-    path = make_manifest([line(i, labels=[]) for i in range(4)])
+    dataset = load("manifest", path=make_manifest([line(i, labels=[]) for i in range(4)]))
+    assert {part: len(rows) for part, rows in dataset.splits.items()} == {
+        "query": 0,
+        "validation": 0,
+        "train": 4,
+        "database": 4,
+    }
+    assert dataset.labels.shape == (4, 0)
+    assert dataset.protocol == (
+        "items.jsonl, 4 items, all of which train; text as in the file, no labels."
+    )
+    with pytest.raises(DistillError, match="items: expected at least 2 to learn from, got 1; add"):
+        load("manifest", path=make_manifest([line(0, labels=[])]))
+    path = make_manifest([line(i, labels=[], split="train") for i in range(4)])
     with pytest.raises(DistillError, match="labels: expected at least one item with a label in"):
         load("manifest", path=path)
 

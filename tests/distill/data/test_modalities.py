@@ -1,6 +1,6 @@
 import pytest
 
-from distill.data.modalities import choose, is_name, listed
+from distill.data.modalities import choose, is_name
 from distill.types import DistillError
 
 KNOWN = ("image", "text", "tags")
@@ -44,8 +44,3 @@ def test_wrong_choices(wanted: tuple[str, ...], problem: str) -> None:
         f"modalities: expected some of image, text, tags for x, each once, got {problem}; choose "
         "among them"
     )
-
-
-def test_listed() -> None:
-    assert listed(["a"]) == "a"
-    assert listed(["a", "b"], "or") == "a or b"
