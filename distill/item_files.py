@@ -130,10 +130,10 @@ def found_in_manifest(file: Path, modality: str, kind: Kind) -> list[Found]:
     return found
 
 
-def stamp_of(file: Path) -> Stamp | None:
-    """The stamp of a file; None where there is none that can be read."""
+def stamp_of(file: Path | int) -> Stamp | None:
+    """The stamp of a file, or of an open one; None where there is none that can be read."""
     try:
-        status = file.stat()
+        status = os.fstat(file) if isinstance(file, int) else file.stat()
     except OSError:
         return None
     return Stamp(status.st_size, status.st_mtime_ns)

@@ -1,8 +1,10 @@
 """`python -m distill.serve photos.index`: searches over HTTP, and a page to look at."""
 
 import importlib.util
+import os
 import signal
 import socket
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -66,7 +68,7 @@ def serve(options: Serve) -> None:
     from distill.serving.app import make_app
     from distill.serving.served import open_served
 
-    with _bound(options.host, options.port) as bound:
+    with _listening(options.host, options.port) as listening:
         served = open_served(options.run, against=options.against, device=options.device)
         served.warm_up()
         config = uvicorn.Config(
@@ -80,33 +82,25 @@ def serve(options: Serve) -> None:
         # uvicorn raises the signal anew when it has ended: then it must not kill.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, server.handle_exit)
-        host, port = bound.getsockname()[:2]
+        host, port = listening.getsockname()[:2]
         n_items, name = len(served.state.index), f"[{host}]" if ":" in host else host
-        bound.listen(MAX_CONNECTIONS)  # before the address is told
         print(f"{n_items} items of {served.about['path']} at http://{name}:{port}/", flush=True)
-        server.run(sockets=[bound])
+        server.run(sockets=[listening])
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket that does not listen yet: who calls before all is loaded is refused, not kept."""
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that keeps who calls before all is loaded waiting."""
     if not 0 <= port <= 65535:
         raise DistillError(f"port: expected 0..65535, got {port}; change it")
-    bound = None
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        (family, kind, protocol, _, address), *_ = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError as error:
-        if bound is not None:
-            bound.close()
+        return socket.create_server((host, port), family=family, backlog=MAX_CONNECTIONS)
+    except (OSError, UnicodeError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
         raise DistillError(
             f"port: expected a free one on an address of this machine, got {host} {port} "
-            f"({(error.strerror or str(error)).lower()}); give another --port or --host"
+            f"({reason.lower()}); give another --port or --host"
         ) from error
-    return bound
 
 
 def _hosts(host: str) -> list[str]:
@@ -125,3 +119,6 @@ def _hosts(host: str) -> list[str]:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads that still compute would be waited for

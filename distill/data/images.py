@@ -1,18 +1,38 @@
 """Where encoded pictures lie, and how they become RGB."""
 
+import errno
 import io
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from distill.types import DistillError
+
+MAX_RATIO = 200
+"""Of the sides of a picture: towers enlarge the shorter one first, and a line would fill memory."""
+
+
+def regular_file(path: Path) -> BinaryIO:
+    """Open a file to read; OSError of what is no file, such as a queue, which may never answer."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "No regular file", str(path))
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 class ImageSource(Protocol):
@@ -47,7 +67,8 @@ class FileImages:
 
     def read(self, i: int) -> bytes:
         """Return the encoded bytes of picture i."""
-        return (self.folder / self.names[i]).read_bytes()
+        with regular_file(self.folder / self.names[i]) as file:
+            return file.read()
 
 
 class ChosenImages:
@@ -97,28 +118,41 @@ class NoImages:
         raise OSError("a dataset that holds features, no pictures")
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def decode(data: bytes, name: str, *, enough: int | None = None) -> Image.Image:
     """Decode a whole picture to RGB.
 
     Transparency is laid on white, the EXIF orientation is applied, 16-bit grey keeps its upper 8
     bits, and of an animation the first frame is taken.
 
+    Args:
+        data: encoded.
+        name: for messages.
+        enough: pixels of a side that will do; a JPEG is then decoded smaller, which is quicker.
+
     Raises:
-        DistillError: the bytes are no complete picture, in one sentence with the name.
+        DistillError: the bytes are no complete picture, or one of a line, in one sentence with the
+            name.
     """
     try:
         # PNG decodes without its end and with wrong checksums; verify() looks at those, load() at
         # the pixels of every format. An image cannot be used after verify().
         Image.open(io.BytesIO(data)).verify()
         with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return to_rgb(ImageOps.exif_transpose(image))
+            size = image.size
+            if max(size) <= MAX_RATIO * min(size):
+                if enough is not None:
+                    image.draft("RGB", (enough, enough))
+                image.load()
+                return to_rgb(ImageOps.exif_transpose(image))
     # Pillow's decoders raise almost anything on damaged bytes (OSError, SyntaxError, struct.error,
     # IndexError, ...): whatever it is, the picture cannot be used.
     except Exception as error:
         raise DistillError(
             f"{name}: expected a complete image, got {_reason(error, data)}"
         ) from error
+    raise DistillError(
+        f"{name}: expected sides of at most 1 to {MAX_RATIO}, got {size[0]} x {size[1]} pixels"
+    )
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -13,12 +13,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from distill.data.images import decode
 from distill.modalities import plural
 from distill.report import Card, thumbnail
-from distill.serving.guard import Guard, refused
+from distill.report.page import THUMBNAIL
+from distill.serving.guard import Guard, refused, status_of
 from distill.serving.pictures import media_type, sent_image
 from distill.serving.served import Hit, Served
 from distill.serving.state import NoItemError, State
@@ -50,7 +50,7 @@ Value = TypeVar("Value")
 class Asked(BaseModel):
     """What every search may say."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid")
     k: K | None = None
     filter: list[Number] | None = None
 
@@ -58,15 +58,29 @@ class Asked(BaseModel):
 class Words(Asked):
     """One text or several."""
 
+    model_config = ConfigDict(strict=True)
     text: Text | None = None
     texts: Annotated[list[Text], Several] | None = None
     modality: Name = Field("text", alias="as")
 
 
+class Options(Asked):
+    """Of a search for a picture, which is the body: they stand in the URL."""
+
+    modality: Name = Field("image", alias="as")
+
+
 class Codes(Asked):
     """Packed codes in hexadecimal digits."""
 
+    model_config = ConfigDict(strict=True)
     codes: Annotated[list[str], Several]
+
+
+class Refused(BaseModel):
+    """Why there is no answer, in one sentence."""
+
+    error: str
 
 
 @dataclass(frozen=True)
@@ -114,8 +128,7 @@ def make_app(
         redirect_slashes=False,
         telemetry={"auto_configure": False},
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, hosts=frozenset(hosts))
     for kind in (RequestValidationError, DistillError, HTTPException, Exception):
         app.add_exception_handler(kind, refused)
     app.include_router(Service(served).router())
@@ -134,39 +147,40 @@ class Service:
 
     def router(self) -> APIRouter:
         """Paths and what answers them."""
-        router = APIRouter()
+        router = APIRouter(responses={"default": {"model": Refused}})
         router.add_api_route("/search", self.search, methods=["POST"])
         router.add_api_route("/search_image", self.search_image, methods=["POST"])
         router.add_api_route("/search_codes", self.search_codes, methods=["POST"])
-        router.add_api_route("/health", self.health)
-        router.add_api_route("/items/{item_id}", self.item)
-        router.add_api_route("/items/{item_id}/image", self.image, response_class=Response)
-        router.add_api_route("/", self.page, response_class=HTMLResponse)
+        for method in ("GET", "HEAD"):
+            shown: dict[str, Any] = {"methods": [method], "include_in_schema": method == "GET"}
+            router.add_api_route("/health", self.health, **shown)
+            router.add_api_route("/items/{item_id}", self.item, **shown)
+            router.add_api_route(
+                "/items/{item_id}/image", self.image, response_class=Response, **shown
+            )
+            router.add_api_route("/", self.page, response_class=HTMLResponse, **shown)
         return router
 
-    def search(self, words: Words) -> Results:
+    async def search(self, words: Words) -> Results:
         """Search for texts."""
         if (words.text is None) == (words.texts is None):
             given = "neither" if words.text is None else "both"
             raise DistillError(f"query: expected text or texts, got {given}; give one")
-        texts = words.texts if words.text is None else [words.text]
-        return self._results(words, lambda: self._served.text_codes(texts or [], words.modality))
+        texts = (words.texts or []) if words.text is None else [words.text]
+        return await self._results(words, lambda: self._served.text_codes(texts, words.modality))
 
-    def search_image(
+    async def search_image(
         self,
         image: Annotated[bytes, Body(media_type="image/*")],
-        k: Annotated[K | None, Query()] = None,
-        filter: Annotated[list[Number] | None, Query()] = None,
-        modality: Annotated[Name, Query(alias="as")] = "image",
+        options: Annotated[Options, Query()],
     ) -> Results:
         """Search for a picture, which is the whole body of the request."""
-        codes = self._served.image_codes
-        asked = Asked(k=k, filter=filter)
-        return self._results(asked, lambda: codes(lambda: sent_image(image), modality))
+        codes, modality = self._served.image_codes, options.modality
+        return await self._results(options, lambda: codes(lambda: sent_image(image), modality))
 
-    def search_codes(self, codes: Codes) -> Results:
+    async def search_codes(self, codes: Codes) -> Results:
         """Search for packed codes."""
-        return self._results(codes, lambda: self._served.hex_codes(codes.codes))
+        return await self._results(codes, lambda: self._served.hex_codes(codes.codes))
 
     async def health(self) -> dict[str, Any]:
         """What is served; no search keeps it waiting."""
@@ -204,18 +218,19 @@ class Service:
     ) -> HTMLResponse:
         """A page to look at: what is nearest to words or to an item, else the first items."""
         served, state = self._served, self._served.state
-        k, error, hits = min(k, len(state.index)), None, []
+        k, status, error, hits = min(k, len(state.index)), 200, None, []
         try:
             if item is not None:
                 codes = served.on_device(_known(state.item, item).code[None])
                 (hits,) = served.search(state, codes, served.check_k(state, k))
             elif text:
                 served.check_k(state, k)
-                (hits,) = served.search(state, served.text_codes([text], "text"), k)
+                codes = served.encoding.submit(served.text_codes, [text], "text").result()
+                (hits,) = served.search(state, codes, k)
             else:
                 hits = [Hit(0, i, 0, *state.item(i)[:2]) for i in state.index.ids[:k].tolist()]
         except DistillError as problem:
-            error = str(problem)
+            status, error = status_of(problem), str(problem)
         shown = [(hit.id, _card(state, hit)) for hit in hits]
         about = served.about
         page = _TEMPLATES.get_template("serve.html").render(
@@ -227,13 +242,18 @@ class Service:
             hits=shown,
             words="text" in served.encodes,
         )
-        return HTMLResponse(page, 400 if error else 200)
+        return HTMLResponse(page, status)
 
-    def _results(self, asked: Asked, codes: Callable[[], Any]) -> Results:
+    async def _results(self, asked: Asked, codes: Callable[[], Any]) -> Results:
         state = self._served.state
         k = self._served.check_k(state, asked.k)  # before anything is encoded
-        found = self._served.search(state, codes(), k, asked.filter)
+        search, encoded = self._served.search, await self._encoded(codes)
+        found = await run_in_threadpool(search, state, encoded, k, asked.filter)
         return Results(state.generation, [Result(hits) for hits in found])
+
+    async def _encoded(self, codes: Callable[[], Any]) -> Any:
+        """What is made in the thread that encodes, which keeps no other waiting."""
+        return await asyncio.get_running_loop().run_in_executor(self._served.encoding, codes)
 
 
 def _known(find: Callable[[int], Value], item_id: int) -> Value:
@@ -256,7 +276,7 @@ def _known(find: Callable[[int], Value], item_id: int) -> Value:
 
 def _card(state: State, hit: Hit) -> Card:
     try:
-        picture = thumbnail(decode(_known(state.picture, hit.id), hit.path))
+        picture = thumbnail(decode(_known(state.picture, hit.id), hit.path, enough=2 * THUMBNAIL))
     except DistillError:
         picture = None
     return Card(picture, hit.text or hit.path.rpartition("/")[2], hit.distance)

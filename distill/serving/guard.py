@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -25,6 +25,7 @@ HEADERS = {
 _EXPECTED = {
     "bytes_type": "the bytes of a picture",
     "extra_forbidden": "no such key",
+    "int_parsing_size": "a smaller number",
     "json_invalid": "JSON",
     "missing": "a value",
     "model_attributes_type": "a JSON object with content-type: application/json",
@@ -33,10 +34,15 @@ _PYDANTIC = re.compile(r"^\w+ should (be|have) | after validation.*|, unable to 
 
 
 class Guard:
-    """Ends bodies that are too long or do not come, and adds headers to every answer."""
+    """Refuses strangers, ends bodies that are too long or do not come, and adds headers.
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    Args:
+        app: what answers the others.
+        hosts: names by which clients may call; "*" for any.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app, self._hosts = app, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -57,6 +63,9 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
+        if scope["type"] == "http" and (sentence := self._stranger(scope)):
+            await JSONResponse({"error": sentence}, 403)(scope, receive, with_headers)
+            return
         try:
             await self._app(scope, counted, with_headers)
         except asyncio.CancelledError:
@@ -66,6 +75,22 @@ class Guard:
                 said = {"error": "server: expected the whole request, got a part; send it anew"}
                 await JSONResponse(said, 503)(scope, receive, send)
 
+    def _stranger(self, scope: Scope) -> str | None:
+        """Why a request is not answered: it calls by another name, or a page elsewhere sent it."""
+        headers = Headers(scope=scope)
+        host = re.sub(r":\d*$", "", headers.get("host", ""))
+        if "*" not in self._hosts and host.lower() not in self._hosts:
+            names = ", ".join(sorted(self._hosts))
+            return f"host: expected one of {names}, got {host!a:.60}; see docs/serving.md"
+        if scope["method"] == "POST" and headers.get("sec-fetch-site") == "cross-site":
+            return "origin: expected a page of this server, got one of another site; search there"
+        return None
+
+
+def status_of(error: DistillError) -> int:
+    """404 where there is no such item, else 400."""
+    return 404 if isinstance(error, NoItemError) else 400
+
 
 async def refused(request: Request, error: Exception) -> JSONResponse:
     """Answer what cannot be served in one sentence."""
@@ -73,7 +98,7 @@ async def refused(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, RequestValidationError):
         status, sentence = 400, _sentence(error.errors()[0])
     elif isinstance(error, DistillError):
-        status, sentence = 404 if isinstance(error, NoItemError) else 400, str(error)
+        status, sentence = status_of(error), str(error)
     elif isinstance(error, HTTPException):
         status, sentence = error.status_code, _said(request, error)
     return JSONResponse({"error": " ".join(sentence.split())}, status)

@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 import torch
@@ -51,6 +51,7 @@ class Served:
         state: what is searched now; a request takes it once.
         problem: why the last refresh failed, if it did.
         encodes: the queries that are encoded: text, image, both or none.
+        encoding: the thread in which that is to be done.
         about: what does not change, for people.
     """
 
@@ -58,7 +59,9 @@ class Served:
         self.state = opened.state
         self.problem: str | None = None
         self._path, self._queries, self._device = path, opened.queries, device
-        self._newer, self._encoding = opened.newer, Lock()
+        self._newer = opened.newer
+        # One thread: pictures are large, and each thread that encodes has a team of its own.
+        self.encoding = ThreadPoolExecutor(1, "encoding")
         self.encodes = [kind for kind in ("text", "image") if self._can_encode(kind)]
         config = load_run(opened.run).config
         self.about = {
@@ -89,9 +92,10 @@ class Served:
             DistillError: its weights are not there.
         """
         if "text" in self.encodes:
-            self.text_codes(["warm"], "text")
+            self.encoding.submit(self.text_codes, ["warm"], "text").result()
         if "image" in self.encodes:
-            self.image_codes(lambda: Image.new("RGB", (32, 32)), "image")
+            picture = Image.new("RGB", (32, 32))
+            self.encoding.submit(self.image_codes, lambda: picture, "image").result()
 
     def text_codes(self, texts: Sequence[str], modality: str) -> Tensor:
         """Packed codes (n, n_bytes) of texts by the head of a modality.
@@ -101,18 +105,16 @@ class Served:
         """
         for text in texts:
             self._queries.check_text(text, modality)
-        with self._encoding:
-            return self._packed(self._queries.encoder.encode_texts(texts), modality)
+        return self._packed(self._queries.encoder.encode_texts(texts), modality)
 
     def image_codes(self, image: Callable[[], Image.Image], modality: str) -> Tensor:
-        """Packed code (1, n_bytes) of a picture, which is decoded while no other is.
+        """Packed code (1, n_bytes) of a picture, which is decoded here.
 
         Raises:
             DistillError: it is no picture, or the run encodes none as this modality.
         """
         self._queries.check_image(modality)
-        with self._encoding:  # around the decoder too: pictures are large
-            return self._packed(self._queries.image(image()), modality)
+        return self._packed(self._queries.image(image()), modality)
 
     def hex_codes(self, codes: Sequence[str]) -> Tensor:
         """Packed codes (n, n_bytes) that are given in hexadecimal digits.

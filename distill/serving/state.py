@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 import hamming
 from distill.checkpoint import load_run
+from distill.data.images import regular_file
 from distill.index_folder import IndexFolder
 from distill.index_retriever import IndexRetriever
 from distill.item_files import stamp_of
@@ -138,12 +139,17 @@ def _picture(folder: IndexFolder, item_id: int) -> bytes:
     item = folder.item(item_id)
     if not item.path:
         raise _without(item_id)
-    if item.stamp is not None and stamp_of(Path(item.path)) != item.stamp:
-        raise NoItemError(
-            f"item: expected {item_id} with the picture that was indexed, got one that is gone or "
-            "has changed; index it anew with python -m distill.index"
-        )
-    return Path(item.path).read_bytes()
+    try:
+        with regular_file(Path(item.path)) as file:
+            if item.stamp is None or stamp_of(file.fileno()) == item.stamp:
+                return file.read()
+    except OSError:
+        if item.stamp is None:
+            raise
+    raise NoItemError(
+        f"item: expected {item_id} with the picture that was indexed, got one that is gone or "
+        "has changed; index it anew with python -m distill.index"
+    )
 
 
 def _without(item_id: int) -> NoItemError:

@@ -291,7 +291,7 @@ def test_the_page(client: TestClient) -> None:
     for query, n in (("/", 20), ("/?item=5&k=3", 3), ("/?text=", 20)):
         assert client.get(query).text.count('<li class="hit') == n
     wrong = client.get("/?item=99")
-    assert wrong.status_code == 400
+    assert wrong.status_code == 404
     assert "item: expected the id of an item, got 99; " in wrong.text
     error_of(client.get("/?k=x"))
 
@@ -390,7 +390,45 @@ def test_an_empty_index(path: Path) -> None:
 def test_names_of_other_machines_are_refused(indexed: Path) -> None:
     app = make_app(open_served(indexed), hosts=["127.0.0.1"])
     assert TestClient(app, base_url="http://127.0.0.1:8000").get("/health").status_code == 200
-    assert TestClient(app, base_url="http://evil.example").get("/health").status_code == 400
+    error = error_of(TestClient(app, base_url="http://evil.example").get("/health"), 403)
+    assert error == "host: expected one of 127.0.0.1, got 'evil.example'; see docs/serving.md"
+
+
+def test_a_page_of_another_site_may_not_search(client: TestClient) -> None:
+    for site, status in (("cross-site", 403), ("same-origin", 200)):
+        headers = {"sec-fetch-site": site}
+        found = client.post("/search", json={"text": "red"}, headers=headers)
+        assert found.status_code == status
+        assert client.get("/", headers=headers).status_code == 200
+
+
+def test_a_picture_of_a_line_is_refused(client: TestClient) -> None:
+    """Enlarged to what a tower takes it would fill the memory."""
+    file = io.BytesIO()
+    Image.new("1", (1, 65_000)).save(file, "PNG")
+    error = error_of(client.post("/search_image", content=file.getvalue()))
+    assert error == "image: expected sides of at most 1 to 200, got 1 x 65000 pixels"
+
+
+def test_options_in_the_url_are_checked(client: TestClient) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 40), "red").save(file, "PNG")
+    found = client.post("/search_image?k=2&filter=3&filter=4", content=file.getvalue()).json()
+    assert sorted(hit["id"] for hit in found["results"][0]["hits"]) == [3, 4]
+    for options in ("filters=3", "k=0", "k=x", "as=sound"):
+        error_of(client.post(f"/search_image?{options}", content=file.getvalue()))
+
+
+def test_head_is_answered_and_errors_are_described(client: TestClient) -> None:
+    for path in ("/health", "/", "/items/0", "/items/0/image"):
+        head, get = client.head(path), client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+    described = client.get("/openapi.json").json()
+    for operations in described["paths"].values():
+        for operation in operations.values():
+            assert set(operation["responses"]) == {"200", "default"}
+    assert set(described["components"]["schemas"]["Refused"]["properties"]) == {"error"}
 
 
 def test_a_bug_is_told_to_the_log_alone(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:

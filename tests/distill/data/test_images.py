@@ -1,4 +1,5 @@
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from distill.data.images import (
     MemoryImages,
     NoImages,
     decode,
+    regular_file,
     to_rgb,
     unreadable,
 )
@@ -139,8 +141,37 @@ def test_no_images():
 def test_a_file_that_may_not_be_read_is_bad(tmp_path: Path, picture: Draw, monkeypatch):
     (tmp_path / "a.png").write_bytes(picture())
 
-    def refuse(self: Path) -> bytes:
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read everything
+    monkeypatch.setattr("distill.data.images.regular_file", refuse)  # root may read everything
     assert unreadable(FileImages(tmp_path, ("a.png",))) == {0: "permission denied"}
+
+
+def test_a_line_is_no_picture():
+    wide = encode(Image.new("L", (400, 2)))
+    assert decode(wide, "x").size == (400, 2)
+    message = "^x: expected sides of at most 1 to 200, got 1 x 201 pixels$"
+    with pytest.raises(DistillError, match=message):
+        decode(encode(Image.new("L", (1, 201))), "x")
+
+
+def test_a_jpeg_that_need_not_be_large_is_decoded_small():
+    data = encode(Image.linear_gradient("L").resize((1600, 1200)), "JPEG")
+    small = decode(data, "x", enough=150)
+    assert (small.mode, small.size) == ("RGB", (200, 150))
+    assert decode(data, "x").size == (1600, 1200)
+    assert decode(encode(Image.new("L", (1600, 1200))), "x", enough=150).size == (1600, 1200)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "queue")
+    images = FileImages(tmp_path, ("link", "queue", ".", "none"))
+    assert images.read(0) == b"content"
+    for row, kind in ((1, OSError), (2, IsADirectoryError), (3, FileNotFoundError)):
+        with pytest.raises(kind):
+            images.read(row)
+    with pytest.raises(OSError, match="No regular file"):
+        regular_file(Path(os.devnull))
