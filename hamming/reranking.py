@@ -114,7 +114,12 @@ class StoredEmbeddings:
             )
 
     def _checked_ids(self, ids: Any) -> Ids:
-        given = np.asarray(ids) if isinstance(ids, (list, tuple, range)) else ids
+        try:
+            given = np.asarray(ids) if isinstance(ids, (list, tuple, range)) else ids
+        except ValueError:
+            raise ValueError(
+                "ids: expected one id per row of embeddings, got lists in a list; give one list"
+            ) from None
         arrays.common_device({"embeddings": self.array, "ids": given})
         values = arrays.view(given, "ids").array
         if values.dtype.kind not in "iu" or values.shape != (self.n_rows,):
@@ -123,11 +128,12 @@ class StoredEmbeddings:
                 f"got {values.dtype} of shape {checks.shape_text(values)}; "
                 "say whose row each is"
             )
-        values = values.astype(np.int64, copy=False)
-        if int(values.min()) < 0:
+        least, most = int(values.min()), int(values.max())
+        if least < 0 or most >= 2**63:
             raise ValueError(
-                f"ids: expected at least 0, got {int(values.min())}; -1 stands for no code"
+                f"ids: expected 0..2**63 - 1, got {least if least < 0 else most}; number anew"
             )
+        values = values.astype(np.int64, copy=False)
         ascending = ascends(values)
         ordered = values if ascending else arrays.module(values).sort(values)
         twice = ordered[1:] == ordered[:-1]

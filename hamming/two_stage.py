@@ -141,16 +141,18 @@ class TwoStageSearch:
             found = index.topk(codes, n_found, filter=filter, threads=threads).indices
             xp = arrays.module(values)
             centred = values - xp.asarray(self._threshold)
-            if xp is np:  # elsewhere a look at the values would wait for the device
-                checks.rescore_range(centred)
-            centred = centred.astype(np.float32)
+            if self._stored is None or n_kept < n_found:
+                if xp is np:  # elsewhere a look at the values would wait for the device
+                    checks.rescore_range(centred)
+                centred = centred.astype(np.float32)
             if self._stored is None:
                 result = index.rescore(centred, found, count)
             else:
                 if n_kept < n_found:
                     found = index.rescore(centred, found, n_kept).indices
                 # Queries of zeros have equal scores, so this is the order of the rows.
-                ordered = index.rescore(xp.zeros_like(centred), found, n_kept).indices
+                nothing = xp.zeros(centred.shape, np.float32)
+                ordered = index.rescore(nothing, found, n_kept).indices
                 result = _best(self._stored.scores(rows, ordered), ordered, count)
             if len(queries.shape) == 1:
                 result = Rescored(result.scores[0], result.indices[0])

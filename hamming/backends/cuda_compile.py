@@ -6,11 +6,13 @@ documented way to say so.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import hashlib
 import os
 import re
+import shutil
 import tempfile
 from importlib import resources
 from pathlib import Path
@@ -116,15 +118,22 @@ def cubin_path(kernel: Kernel, arch: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, cubin)
     except OSError:  # no place for a cache: for this process alone
-        path = Path(_own_folder().name) / path.name
+        path = _own_folder() / path.name
         _write(path, cubin)
     return path
 
 
 @functools.cache
-def _own_folder() -> tempfile.TemporaryDirectory[str]:
-    """Goes when the process ends."""
-    return tempfile.TemporaryDirectory(prefix="hamming-")
+def _own_folder() -> Path:
+    """Goes when the process ends that made it; a forked child leaves it."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="hamming-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def _version() -> str:

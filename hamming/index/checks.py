@@ -121,7 +121,7 @@ def file_path(path: Any, name: str = "path") -> Path:
             "give the path of a file"
         )
     text = os.fspath(path)
-    if not Path(text).name or text.endswith(("/", os.sep)) or "\0" in text:
+    if text.rpartition(os.sep)[2] in ("", ".", "..") or "\0" in text:
         raise ValueError(f"{name}: expected the path of a file, got {text!r}; name a file")
     return Path(text)
 

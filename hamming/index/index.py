@@ -168,8 +168,13 @@ class Index:
         codes = gathered(segments, positions) if segments else self._like
         return codes.reshape(*wanted.shape, self._like.shape[1])
 
-    def __contains__(self, id: Any) -> bool:
-        wanted = index_checks.id_array(id, "id", self._like)
+    def __contains__(self, id: int) -> bool:
+        """Whether the index has a code of this id."""
+        if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
+            raise TypeError(f"id: expected an integer, got {type(id).__name__}; ask for one id")
+        if not 0 <= id <= index_checks.MAX_ID:
+            return False
+        wanted = arrays.module(self._like).full(1, int(id), np.int64)
         return bool((positions_of(self._state.segments, wanted) >= 0).all())
 
     def chunks(self, size: int = 65_536) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -254,10 +259,11 @@ class Index:
             query_codes: `(n_queries, n_bytes) uint8`, or one code `(n_bytes,)`, on the device of
                 the index.
             k: 1..len(index); on a GPU at most 2**20.
-            filter: what may be found: `(len(index),) bool` in the order of `ids`, or integer ids,
-                of which those that the index does not have are ignored. Ids are looked up in each
-                call: where many are searched again and again, make bools of them once,
-                `numpy.isin(index.ids, wanted)`. On a GPU filters by id wait for the device.
+            filter: what may be found: `(len(index),) bool` in the order of `ids`, or ids (integers
+                of 16 bits or more, a list or a set), of which those that the index does not have
+                are ignored. Ids are looked up in each call: where many are searched again and
+                again, make bools of them once, `numpy.isin(index.ids, wanted)`. On a GPU filters by
+                id wait for the device.
             threads: CPU threads; None = HAMMING_THREADS, else the CPUs this process may use.
 
         Returns:

@@ -154,10 +154,15 @@ def check_disjoint(states: Sequence[State]) -> None:
 
 
 def _check_apart(group: Sequence[tuple[int, Segment]]) -> None:
-    """Segments with overlapping ranges, by their index: one alone has no id twice."""
+    """Segments with overlapping ranges, by their index: one alone has no id twice.
+
+    In the largest, which knows its order from the first time on, the others' ids are looked up.
+    """
     if len({owner for owner, _ in group}) > 1:
-        ids = [segment.live_ids() for _, segment in group]
-        check_distinct(arrays.module(ids[0]).concatenate(ids))
+        *rest, largest = sorted((segment for _, segment in group), key=len)
+        ids = arrays.module(largest.codes).concatenate([segment.live_ids() for segment in rest])
+        check_distinct(ids)
+        check_new(ids, [largest])
 
 
 def check_known(ids: np.ndarray, rows: Sequence[np.ndarray]) -> None:

@@ -151,7 +151,7 @@ class ShardedSearch(ABC):
             index_checks.candidates(wanted, values)
             checks.rescore_k(k, wanted.shape[-1], arrays.device_of(queries, "queries"))
             rows = arrays.contiguous(values.reshape(-1, self.n_bits))
-            wanted = arrays.contiguous(wanted.reshape(len(rows), -1))
+            wanted = arrays.contiguous(wanted.reshape(len(rows), wanted.shape[-1]))
             calls = {
                 shard: Call("rescore", int(k), wanted, None)
                 for shard, n in enumerate(self._counts)
@@ -170,7 +170,8 @@ class ShardedSearch(ABC):
         """What shards answer, in the order of the calls: where the queries are, or on the host.
 
         Args:
-            queries: `(n_queries, n_bytes)` of NumPy or CuPy.
+            queries: `(n_queries, n_bytes)` of NumPy or CuPy; floats `(n_queries, n_bits)` to
+                re-score by.
             calls: shard -> what it is asked.
         """
 

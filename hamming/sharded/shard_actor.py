@@ -94,8 +94,8 @@ class ShardActor:
 
         Args:
             fingerprint: what the shard must still have.
-            queries: `(n_queries, n_bytes) uint8`.
-            ids: the filter, if it is one of ids.
+            queries: `(n_queries, n_bytes) uint8`, or `(n_queries, n_bits)` floats to re-score by.
+            ids: the filter, if it is one of ids, or the candidates.
             call: what is asked.
         """
         if ids is not None:

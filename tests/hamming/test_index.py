@@ -222,6 +222,29 @@ def test_ids_of_many_parts_are_compared_where_their_ranges_overlap(monkeypatch) 
     hamming.Index.concat([*over[:7], freed, *over[8:], hamming.Index.from_codes(DB[:1], ids=[7])])
 
 
+def test_what_is_no_id_is_not_in_it() -> None:
+    index = small()
+    assert np.int32(9) in index
+    assert [number in index for number in (4, -1, 3, 2**63 - 1, 2**70)] == [True] + 4 * [False]
+
+
+def test_a_small_part_costs_a_large_one_no_sort(monkeypatch) -> None:
+    large = hamming.Index.from_codes(DB, ids=RNG.permutation(5000)[:2000])
+    new = np.setdiff1d(np.arange(5000), large.ids)[:3]
+    small_one = hamming.Index.from_codes(DB[:3], ids=new)
+    hamming.Index.concat([large, small_one])  # sorts the large one
+    sizes = []
+    sort, argsort = np.sort, np.argsort
+    monkeypatch.setattr(np, "sort", lambda x, *a, **o: sizes.append(len(x)) or sort(x, *a, **o))
+    monkeypatch.setattr(
+        np, "argsort", lambda x, *a, **o: sizes.append(len(x)) or argsort(x, *a, **o)
+    )
+    assert len(hamming.Index.concat([large, small_one])) == 2003
+    assert sum(sizes) <= 6
+    with pytest.raises(ValueError, match=r"^ids: expected each once, got \d+ a second time"):
+        hamming.Index.concat([large, hamming.Index.from_codes(DB[:1], ids=large.ids[7:8])])
+
+
 def test_a_set_is_a_filter() -> None:
     index = hamming.Index.from_codes(DB)
     found = index.topk(QUERIES, 9, filter={3, 30, 300})
@@ -304,8 +327,10 @@ MESSAGES = [
     ),
     (lambda: small().codes_of([4, 3]), "ids: expected ids of the index, got 3, which it does not"),
     (lambda: hamming.Index(13).codes_of(0), "ids: expected ids of the index, got 0, which it do"),
-    (lambda: "4" in small(), "id: expected a NumPy array, torch tensor or DLPack producer, got s"),
+    (lambda: "4" in small(), "id: expected an integer, got str; ask for one id"),
     (lambda: small().save("there/"), "path: expected the path of a file, got 'there/'; name a f"),
+    (lambda: small().save("there/."), "path: expected the path of a file, got 'there/.'; name a"),
+    (lambda: small().save(".."), r"path: expected the path of a file, got '\.\.'; name a file"),
     (lambda: small().radius_search(CODE, -1), "radius: expected at least 0, got -1; "),
     (
         lambda: small().rescore(np.ones((1, 16)), [[4]], 1),

@@ -127,6 +127,13 @@ def test_what_no_shard_has_is_named() -> None:
         shards.rescore(queries.astype(np.int64), np.array([[3], [4]]), 1)
 
 
+def test_no_queries_are_rescored_to_nothing() -> None:
+    found = Shards([shard(0, 10), shard(10, 60)]).rescore(
+        np.zeros((0, 32), np.float32), np.zeros((0, 3), np.int64), 2
+    )
+    assert [x.shape for x in found] == [(0, 2), (0, 2)]
+
+
 def test_rescored_torch_queries_stay_torch() -> None:
     torch = pytest.importorskip("torch")
     shards = Shards([shard(0, 10), shard(10, 60)])

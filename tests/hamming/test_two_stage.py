@@ -67,6 +67,17 @@ def test_candidates_are_clipped_to_the_index() -> None:
     np.testing.assert_array_equal(result.indices, np.argsort(-exact, axis=1, kind="stable"))
 
 
+def test_values_that_only_stage_2_cannot_hold_are_fine_without_it() -> None:
+    values, queries = made(30)
+    index = hamming.Index.from_codes(hamming.pack(values), N_BITS)
+    search = hamming.TwoStageSearch(index, values)
+    expected = search(queries, 3, candidates=30, rescored=30)
+    tiny = search(queries.astype(np.float64) * 1e-36, 3, candidates=30, rescored=30)
+    np.testing.assert_array_equal(tiny.indices, expected.indices)
+    with pytest.raises(ValueError, match=r"^queries: expected L1 norms"):
+        search(queries.astype(np.float64) * 1e-36, 3, candidates=30, rescored=20)
+
+
 def test_equal_scores_go_to_the_code_added_earlier() -> None:
     """Equal rows, different codes: neither the distance nor stage 2 may decide."""
     rng = np.random.default_rng(0)
