@@ -90,8 +90,9 @@ def where(record: dict) -> str:
     names = ("faiss-cpu", "usearch", "numpy", "torch")
     with_versions = ", ".join(f"{name} {versions[name]}" for name in names if versions.get(name))
     threads = f"{record['threads']} thread{'s' * (record['threads'] != 1)}"
-    # Where the record went is no part of what was measured.
+    # Where the record went is no part of what was measured; other sizes want a file of their own.
     words = re.sub(r" --out \S+", "", " ".join(record["command"]))
+    words += " --out FILE.json" * ("--seconds" in words)
     command = f"`python {words}`"
     return (
         f"{machine['cpu']}, {machine['logical_cpus']} CPUs of which others used "

@@ -83,6 +83,13 @@ def encode(options: Encode) -> int:
             f"out: expected a new file, got the existing {' and '.join(existing)}; "
             "give --overwrite or another --out"
         )
+    if options.texts and existing and _listing(options.out).exists():
+        listing = _listing(options.out)
+        if not (options.texts.exists() and listing.samefile(options.texts)):
+            raise DistillError(
+                f"out: expected no list of pictures beside the codes of texts, got {listing}; "
+                "remove it, or give another --out"
+            )
     names: list[str] = []
     codes = _encode_texts(options) if options.texts else _encode_images(options, names)
     packed: NDArray[np.uint8] = hamming.pack(codes.numpy())

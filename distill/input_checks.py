@@ -138,6 +138,8 @@ def _check_triplets(config: TrainConfig, dataset: ImageTextDataset, n_items: int
                 "authors_leak: expected training items whose labels are hidden, got none; give a "
                 "smaller --labelled, or leave it out"
             )
+        if not dataset.labels[train].any():
+            return  # which is refused with the remedy
         _log.warning(
             "%s: no training item is unlabelled, so that only labelled ones are learned from",
             config.method,

@@ -85,7 +85,8 @@ def open_inputs(config: TrainConfig, dataset: ImageTextDataset, device: torch.de
 
 def _warn_of_numbers(dataset: ImageTextDataset) -> None:
     """Say that label prompts of numbers carry no meaning."""
-    if all(re.fullmatch(r"label \d+", name) for name in dataset.label_names):
+    names = dataset.label_names
+    if names and all(re.fullmatch(r"label \d+", name) for name in names):
         _log.warning(
             "%s: labels have only numbers for names, so that label prompts carry no meaning: take "
             "--soda.prompt multihot, or name the labels in a classes.txt beside the data",

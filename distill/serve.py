@@ -61,7 +61,7 @@ def serve(options: Serve) -> None:
     for package in ("fastapi", "uvicorn"):
         if importlib.util.find_spec(package) is None:
             raise DistillError(
-                f"serve: expected the package {package}, got none; pip install hamming-kd[serve]"
+                f"serve: expected the package {package}, got none; pip install 'hamming-kd[serve]'"
             )
     import uvicorn
 
@@ -72,7 +72,7 @@ def serve(options: Serve) -> None:
         served = open_served(options.run, against=options.against, device=options.device)
         served.warm_up()
         config = uvicorn.Config(
-            make_app(served, hosts=_hosts(options.host)),
+            make_app(served, hosts=_hosts(options.host, listening.getsockname()[0])),
             log_level="warning",
             server_header=False,
             limit_concurrency=MAX_CONNECTIONS,
@@ -103,18 +103,20 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _hosts(host: str) -> list[str]:
+def _hosts(host: str, address: str) -> list[str]:
     """Names by which clients may call.
 
     A server for this machine alone answers to its names alone: otherwise a page from elsewhere,
     whose name is made to lead here, could read the pictures with its visitor's browser.
+
+    Args:
+        host: as given.
+        address: that it became.
     """
-    names = ["localhost", "127.0.0.1", "::1", "[::1]"]
-    try:
-        local = ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    return [*names, host] if local else ["*"]
+    if not ip_address(address).is_loopback:
+        return ["*"]
+    named = f"[{host}]" if ":" in host else host
+    return ["localhost", "127.0.0.1", "[::1]", named.lower()]
 
 
 if __name__ == "__main__":

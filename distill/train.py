@@ -78,6 +78,10 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         parallel.on_first(lambda: run_folder.check_run(config, **flags))
         dataset = parallel.in_turn(lambda: load_dataset(config))
         inputs = parallel.in_turn(lambda: open_inputs(config, dataset, device))
+        if config.optim.patience and not len(dataset.splits["validation"]):
+            _log.warning(
+                "patience: %s has no labels to validate by, so it ends nothing", dataset.name
+            )
         with torch.random.fork_rng(devices=[] if device.type == "cpu" else [device]):
             torch.manual_seed(config.seed)
             method = METHODS[config.method](config, inputs.dims, inputs.wrap)

@@ -18,6 +18,7 @@ others where `--modalities` names them.
 """
 
 import difflib
+import functools
 import json
 import logging
 from collections.abc import Iterable, Sequence
@@ -102,8 +103,8 @@ def _warn_of_repeats(items: Sequence[Item], *, where: str) -> None:
     contents = {(item.image, item.text, tuple(sorted(item.others.items()))) for item in items}
     if len(contents) < len(items):
         _log.warning(
-            "%s: %d items are repetitions of others, so that queries may be among what is learned "
-            "from; leave them out",
+            "%s: the same items stand there again, %d in all, so that queries may be among what is "
+            "learned from; leave them out",
             where,
             len(items) - len(contents),
         )
@@ -179,17 +180,19 @@ def _item(line: bytes, where: str, complete: bool) -> Item:
     if not isinstance(entry, dict):
         raise DistillError(f"{where}: expected a JSON object, got {_kind(entry)}; put it in braces")
     for key in entry:
-        near = difflib.get_close_matches(key, _OPTIONAL, n=1, cutoff=0.75)
-        if near and near[0] not in entry:
+        if (meant := _meant(key)) and meant not in entry:
             raise DistillError(
-                f'{where}: expected "{near[0]}", got "{key}"; correct it, or give it another name'
+                f'{where}: expected "{meant}", got "{key}"; correct it, or give it another name'
             )
     others = _others(entry.get("modalities", {}), f'{where}, "modalities"')
     needed = ("labels",) if others else ("image", "text", "labels")
     needed = needed if complete else ()
     if missing := [key for key in needed if key not in entry]:
         keys = ", ".join(f'"{key}"' for key in missing)
-        raise DistillError(f"{where}: expected the keys image, text, labels, got no {keys}; add it")
+        raise DistillError(
+            f"{where}: expected the keys image, text, labels, got no {keys}; add it "
+            '("labels": [] where there are none)'
+        )
     image, text = entry.get("image"), entry.get("text")
     image = "" if image is None else _picture(image, f'{where}, "image"')
     text = text if text is None else _text(text, f'{where}, "text"')
@@ -208,6 +211,13 @@ def _item(line: bytes, where: str, complete: bool) -> Item:
             f'{where}, "split": expected one of {", ".join(WORDS)}, got {json.dumps(split)}'
         )
     return Item(image, text, names, split, others)
+
+
+@functools.lru_cache
+def _meant(key: str) -> str | None:
+    """The optional key that a misspelt one stands for."""
+    near = difflib.get_close_matches(key, _OPTIONAL, n=1, cutoff=0.85)
+    return near[0] if near else None
 
 
 def _others(entry: object, where: str) -> dict[str, Given]:

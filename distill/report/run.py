@@ -181,8 +181,12 @@ def _notes(config: TrainConfig, evaluation: Evaluation) -> list[str]:
     notes = [
         METHODS[config.method][1],
         f"Features come from the encoder {evaluation.backbone}; {_TRAINED[config.encoder.mode]}.",
-        "Scores are comparable within this protocol only, not with published tables on other data.",
     ]
+    if evaluation.directions:
+        notes.append(
+            "Scores are comparable within this protocol only, not with published tables on other "
+            "data."
+        )
     mended = [
         said
         for fault, said in _MENDED.get(config.method, {}).items()

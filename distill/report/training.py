@@ -47,6 +47,8 @@ def curves(evaluation: Evaluation) -> list[tuple[str, Markup]]:
     Many directions are drawn by what asks, a figure each.
     """
     scores = evaluation.directions
+    if not scores:
+        return []
     if len(scores) <= _TOGETHER:
         return _curves(evaluation, scores)
     by_query: dict[str, dict[str, DirectionScores]] = {}

@@ -98,6 +98,18 @@ class Results:
     results: list[Result]
 
 
+@dataclass
+class Look:
+    """What a page shows: the items nearest to words or to an item, else the first ones."""
+
+    state: State
+    text: str
+    item: int | None
+    k: int
+    codes: Any = None
+    problem: DistillError | None = None
+
+
 def make_app(
     served: Served, *, hosts: Sequence[str] = ("*",), refresh_seconds: float = REFRESH_SECONDS
 ) -> FastAPI:
@@ -210,7 +222,7 @@ class Service:
                 f"item: expected {item_id} with a picture, got another file"
             ) from error
 
-    def page(
+    async def page(
         self,
         text: Annotated[Text | None, Query()] = None,
         item: Annotated[Number | None, Query()] = None,
@@ -218,31 +230,40 @@ class Service:
     ) -> HTMLResponse:
         """A page to look at: what is nearest to words or to an item, else the first items."""
         served, state = self._served, self._served.state
-        k, status, error, hits = min(k, len(state.index)), 200, None, []
+        look = Look(state, text or "", item, min(k, len(state.index)))
         try:
-            if item is not None:
-                codes = served.on_device(_known(state.item, item).code[None])
-                (hits,) = served.search(state, codes, served.check_k(state, k))
-            elif text:
-                served.check_k(state, k)
-                codes = served.encoding.submit(served.text_codes, [text], "text").result()
-                (hits,) = served.search(state, codes, k)
-            else:
-                hits = [Hit(0, i, 0, *state.item(i)[:2]) for i in state.index.ids[:k].tolist()]
+            if look.text and item is None:
+                served.check_k(state, look.k)
+                look.codes = await self._encoded(lambda: served.text_codes([look.text], "text"))
         except DistillError as problem:
-            status, error = status_of(problem), str(problem)
+            look.problem = problem
+        return await run_in_threadpool(self._rendered, look)
+
+    def _rendered(self, look: Look) -> HTMLResponse:
+        """The page of what is looked at."""
+        served, state, hits = self._served, look.state, []
+        try:
+            if look.item is not None:
+                look.codes = served.on_device(_known(state.item, look.item).code[None])
+            if look.codes is not None:
+                (hits,) = served.search(state, look.codes, served.check_k(state, look.k))
+            elif look.problem is None:
+                ids = state.index.ids[: look.k].tolist()
+                hits = [Hit(0, i, 0, *state.item(i)[:2]) for i in ids]
+        except DistillError as problem:
+            look.problem = problem
         shown = [(hit.id, _card(state, hit)) for hit in hits]
         about = served.about
         page = _TEMPLATES.get_template("serve.html").render(
             title="Search",
             lead=f"{len(state.index)} {plural(about['modality'])} of {about['path']}",
-            text=text or "",
-            item=item,
-            error=error,
+            text=look.text,
+            item=look.item,
+            error=None if look.problem is None else str(look.problem),
             hits=shown,
             words="text" in served.encodes,
         )
-        return HTMLResponse(page, status)
+        return HTMLResponse(page, 200 if look.problem is None else status_of(look.problem))
 
     async def _results(self, asked: Asked, codes: Callable[[], Any]) -> Results:
         state = self._served.state

@@ -71,8 +71,8 @@ class Guard:
         except asyncio.CancelledError:
             if scope["type"] != "http":
                 raise
-            if not started:  # the server stops, and has waited long enough for the body
-                said = {"error": "server: expected the whole request, got a part; send it anew"}
+            if not started:  # the server stops, and has waited long enough
+                said = {"error": "server: expected to answer, was told to stop; ask again"}
                 await JSONResponse(said, 503)(scope, receive, send)
 
     def _stranger(self, scope: Scope) -> str | None:
@@ -82,7 +82,8 @@ class Guard:
         if "*" not in self._hosts and host.lower() not in self._hosts:
             names = ", ".join(sorted(self._hosts))
             return f"host: expected one of {names}, got {host!a:.60}; see docs/serving.md"
-        if scope["method"] == "POST" and headers.get("sec-fetch-site") == "cross-site":
+        elsewhere = headers.get("sec-fetch-site") == "cross-site"
+        if elsewhere and (scope["method"], headers.get("sec-fetch-dest")) != ("GET", "document"):
             return "origin: expected a page of this server, got one of another site; search there"
         return None
 

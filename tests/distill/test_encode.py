@@ -87,6 +87,13 @@ def test_existing_results_are_refused_or_replaced(
         main(run, "--texts", notes, "--out", out)
     main(*images, "--overwrite")
     assert notes.read_text() == f"{shapes.parent / '3.png'}\n"
+    texts = tmp_path / "texts.txt"  # whose codes the names of pictures must not stand beside
+    texts.write_text("a red ellipse\n")
+    with pytest.raises(SystemExit):
+        main(run, "--texts", texts, "--out", out, "--overwrite")
+    message = f"out: expected no list of pictures beside the codes of texts, got {notes}; remove it"
+    assert message in capsys.readouterr().err
+    assert len(np.load(out)) == 1
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])

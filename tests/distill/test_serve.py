@@ -399,7 +399,10 @@ def test_a_page_of_another_site_may_not_search(client: TestClient) -> None:
         headers = {"sec-fetch-site": site}
         found = client.post("/search", json={"text": "red"}, headers=headers)
         assert found.status_code == status
-        assert client.get("/", headers=headers).status_code == 200
+        picture = client.get("/?text=red", headers=headers | {"sec-fetch-dest": "image"})
+        assert picture.status_code == status
+        link = client.get("/?text=red", headers=headers | {"sec-fetch-dest": "document"})
+        assert link.status_code == 200
 
 
 def test_a_picture_of_a_line_is_refused(client: TestClient) -> None:

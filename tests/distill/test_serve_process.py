@@ -140,16 +140,18 @@ def test_a_missing_package_names_the_extra(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "uvicorn" else find(name)
     )
-    message = "serve: expected the package uvicorn, got none; pip install hamming-kd[serve]\n"
+    message = "serve: expected the package uvicorn, got none; pip install 'hamming-kd[serve]'\n"
     assert fails(capsys, run) == message
 
 
 def test_only_local_names_are_answered_by_a_local_server() -> None:
-    for host in ("127.0.0.1", "localhost", "127.0.0.2", "::1"):
-        assert "localhost" in serve._hosts(host)
-        assert "*" not in serve._hosts(host)
-    for host in ("0.0.0.0", "::", "photos.example"):
-        assert serve._hosts(host) == ["*"]
+    local = {"localhost": "127.0.0.1", "LOCALHOST": "127.0.0.1", "127.1": "127.0.0.1", "::1": "::1"}
+    for host, address in (local | {"my-machine": "127.0.1.1"}).items():
+        names = serve._hosts(host, address)
+        assert names[:3] == ["localhost", "127.0.0.1", "[::1]"]
+        assert names[3] == ("[::1]" if host == "::1" else host.lower())
+    for host, address in (("0.0.0.0", "0.0.0.0"), ("::", "::"), ("photos.example", "10.0.0.7")):
+        assert serve._hosts(host, address) == ["*"]
 
 
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:

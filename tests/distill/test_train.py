@@ -259,6 +259,12 @@ def test_pairs_without_labels_are_learned_searched_and_compared(
     run = checkpoint.load_run(runs[0])
     assert len(run.codes("text")) == len(unlabelled.read_text().splitlines())
     capsys.readouterr()
+    evaluate.main([str(runs[0]), "--report"])
+    report = (runs[0] / "report.html").read_text()
+    for words in ("Results", "Precision and recall", "Scores are comparable", "MAP by chance"):
+        assert words not in report
+    assert "Nothing is scored" not in report
+    capsys.readouterr()
     for page in ("out.html", "out.md"):
         evaluate.main([*map(str, runs), "--compare", str(tmp_path / page)])
         said = " ".join(capsys.readouterr().out.split())

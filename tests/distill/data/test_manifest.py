@@ -145,7 +145,7 @@ BAD_LINES = [
         line(1, splits="query"),
         'expected "split", got "splits"; correct it, or give it another name',
     ),
-    (line(1, modality={}), 'expected "modalities", got "modality"; correct it, or give it another'),
+    (line(1, modalitie={}), 'expected "modalities", got "modalitie"; correct it, or give it anoth'),
     (line(1, split="train"), 'expected "split" on every line or on none, got both kinds'),
 ]
 
@@ -188,7 +188,7 @@ def test_repeated_items_are_counted(make_manifest: Make, caplog: pytest.LogCaptu
     assert not caplog.text
     captions = [line(0, text=f"caption {i}") for i in range(4)]
     load("manifest", path=make_manifest([*captions, captions[1], captions[1]]))
-    assert "2 items are repetitions of others" in caplog.text
+    assert "the same items stand there again, 2 in all, so that queries" in caplog.text
 
 
 def test_no_item_with_a_label(make_manifest: Make):
