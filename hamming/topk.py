@@ -41,6 +41,7 @@ def topk(
         ValueError: k, shapes or devices do not fit.
 
     Example:
+        >>> import numpy as np
         >>> db = np.array([[0b1111], [0b0001], [0b0011]], np.uint8)
         >>> topk(np.array([0b0001], np.uint8), db, 2)
         TopK(distances=array([0, 1], dtype=int32), indices=array([1, 2]))

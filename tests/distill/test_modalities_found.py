@@ -156,6 +156,7 @@ def test_encode_command(run, four_dataset, tmp_path):
     out, codes = tmp_path / "codes.npy", checkpoint.load_run(run)
     encode.main([str(run), "--images", str(picture), "--as", "fluent", "--out", str(out)])
     assert np.array_equal(np.load(out), codes.codes("fluent")[[3]])
+    out.with_suffix(".txt").unlink()  # the list of the pictures
     options = ["--texts", str(texts), "--as", "tags", "--out", str(out), "--overwrite"]
     encode.main([str(run), *options])
     assert np.array_equal(np.load(out), codes.codes("tags")[[2]])
