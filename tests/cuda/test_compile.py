@@ -33,7 +33,7 @@ def kernels(capability: tuple[int, int]) -> list[Kernel]:
         for n_queries in (1, 8, 64, 1000):
             shape = Shape(n_queries, 10**8, n_bytes, alignment)
             found.append(cuda_plan.scan_for(shape, facts).kernel)
-            if n_bytes in (8, 32, 128):
+            if n_bytes in (8, 32, 128) and capability == (9, 0):
                 found.append(cuda_plan.scan_for(shape, facts, TALLIED).kernel)
         if n_bytes in (8, 32, 13):
             found.append(cuda_plan.popc_kernel("place_ties", shape, facts, 1))

@@ -111,7 +111,7 @@ def test_floods_of_every_segment(facts: Facts, kind: str) -> None:
         check_topk(backend, queries, db, k, mask)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["random", "equal", "descending"])
 @pytest.mark.parametrize(("facts", "n_queries"), [(AMPERE, 40), (HOPPER, 40), (HOPPER, 130)])
 def test_hits_that_are_added_up_beforehand(facts: Facts, n_queries: int, kind: str) -> None:
     tuning = replace(SMALL, tally=True, wgmma_queries=100)
