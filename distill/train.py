@@ -78,7 +78,8 @@ def train(config: TrainConfig, *, resume: bool = False, overwrite: bool = False)
         parallel.on_first(lambda: run_folder.check_run(config, **flags))
         dataset = parallel.in_turn(lambda: load_dataset(config))
         inputs = parallel.in_turn(lambda: open_inputs(config, dataset, device))
-        if config.optim.patience and not len(dataset.splits["validation"]):
+        unused = config.optim.patience and not len(dataset.splits["validation"])
+        if unused and parallel.rank() == 0:
             _log.warning(
                 "patience: %s has no labels to validate by, so it ends nothing", dataset.name
             )

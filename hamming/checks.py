@@ -1,9 +1,10 @@
-"""Checks that several rooms share. One form: "name: expected ..., got ...; remedy"."""
+"""Argument checks; an index has more. One form: "name: expected ..., got ...; remedy"."""
 
 from __future__ import annotations
 
 import operator
 import os
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -14,6 +15,7 @@ from .layout import (
     MAX_DEVICE_CANDIDATES,
     MAX_DEVICE_K,
     BitOrder,
+    TopK,
     bytes_for,
 )
 
@@ -257,6 +259,61 @@ def rescore_k(k: Any, n_candidates: int, device: str = "cpu") -> int:
             "lower k or search for more candidates"
         )
     return number
+
+
+def shard_results(results: Any) -> Sequence[Any]:
+    """`results` if it is a sequence of top-k lists with at least one in it."""
+    if not isinstance(results, Sequence) or isinstance(results, (str, bytes, TopK)):
+        raise TypeError(
+            f"results: expected a list of TopK, got {type(results).__name__}; "
+            "pass the shards' results as a list"
+        )
+    if len(results) == 0:
+        raise ValueError("results: expected at least one top-k list, got none; pass the shards'")
+    return results
+
+
+def shard_result(result: Any) -> tuple[Any, Any]:
+    """`result` as its distances and indices."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"results: expected TopK pairs of distances and indices, got {type(result).__name__}; "
+            "pass what topk returns"
+        )
+    return result
+
+
+def merge_parts(parts: Sequence[tuple[np.ndarray, ...]], k: int) -> None:
+    """Per-shard distances and indices are integers of equal shapes, of the same queries."""
+    for distances, indices in parts:
+        for array, dtype in ((distances, np.int32), (indices, np.int64)):
+            if array.dtype.kind not in "iu":
+                raise TypeError(
+                    f"results: expected integer distances and indices, got dtype {array.dtype}; "
+                    "pass what topk returns"
+                )
+            if array.size and int(array.max()) > np.iinfo(dtype).max:
+                raise ValueError(
+                    f"results: expected numbers that fit {np.dtype(dtype)}, got {array.max()}; "
+                    "pass distances first, then indices"
+                )
+        if distances.shape != indices.shape:
+            raise ValueError(
+                f"results: expected distances and indices of one shape, got "
+                f"{shape_text(distances)} and {shape_text(indices)}; "
+                "pass what topk returns"
+            )
+    shapes = [distances.shape for distances, _ in parts]
+    if any(len(s) not in (1, 2) for s in shapes) or len({s[:-1] for s in shapes}) != 1:
+        raise ValueError(
+            f"results: expected top-k lists of the same queries, got shapes {shapes}; "
+            "search every shard with the same query_codes"
+        )
+    if (n_entries := sum(s[-1] for s in shapes)) < k:
+        raise ValueError(
+            f"k: expected at most the {n_entries} entries of all results, got {k}; "
+            "lower k or ask each shard for more"
+        )
 
 
 def finite_flag(value: Any) -> bool | None:

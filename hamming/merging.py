@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -36,13 +35,13 @@ def merge_topk(results: Sequence[TopK], k: int) -> TopK:
         TopK(distances=array([1], dtype=int32), indices=array([7]))
     """
     count = checks.integer(k, "k", least=1, remedy="ask for at least one neighbour")
-    parts = [_pair(result) for result in _lists(results)]
+    parts = [checks.shard_result(result) for result in checks.shard_results(results)]
     named = {f"results[{i}]": x for i, part in enumerate(parts) for x in part}
     choose(arrays.common_device(named))  # or what is missing, in one sentence
     with arrays.placed(parts[0][0], "results"):
         kind = arrays.view(parts[0][0], "results").kind
         views = [tuple(arrays.view(x, "results").array for x in part) for part in parts]
-        _check_parts(views, count)
+        checks.merge_parts(views, count)
         xp = arrays.module(views[0][0])
         distances = xp.concatenate([part[0] for part in views], axis=-1).astype(np.int32)
         indices = xp.concatenate([part[1] for part in views], axis=-1).astype(np.int64)
@@ -117,61 +116,6 @@ def rescored_in_order(results: Sequence[Rescored], k: int) -> Rescored:
     return Rescored(
         xp.take_along_axis(scores, order, axis=1), xp.take_along_axis(indices, order, axis=1)
     )
-
-
-def _lists(results: Any) -> Sequence[Any]:
-    """`results` if it is a sequence of top-k lists with at least one in it."""
-    if not isinstance(results, Sequence) or isinstance(results, (str, bytes, TopK)):
-        raise TypeError(
-            f"results: expected a list of TopK, got {type(results).__name__}; "
-            "pass the shards' results as a list"
-        )
-    if len(results) == 0:
-        raise ValueError("results: expected at least one top-k list, got none; pass the shards'")
-    return results
-
-
-def _pair(result: Any) -> tuple[Any, Any]:
-    """`result` as its distances and indices."""
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(
-            f"results: expected TopK pairs of distances and indices, got {type(result).__name__}; "
-            "pass what topk returns"
-        )
-    return result
-
-
-def _check_parts(parts: Sequence[tuple[np.ndarray, ...]], k: int) -> None:
-    """Per-shard distances and indices are integers of equal shapes, of the same queries."""
-    for distances, indices in parts:
-        for array, dtype in ((distances, np.int32), (indices, np.int64)):
-            if array.dtype.kind not in "iu":
-                raise TypeError(
-                    f"results: expected integer distances and indices, got dtype {array.dtype}; "
-                    "pass what topk returns"
-                )
-            if array.size and int(array.max()) > np.iinfo(dtype).max:
-                raise ValueError(
-                    f"results: expected numbers that fit {np.dtype(dtype)}, got {array.max()}; "
-                    "pass distances first, then indices"
-                )
-        if distances.shape != indices.shape:
-            raise ValueError(
-                f"results: expected distances and indices of one shape, got "
-                f"{checks.shape_text(distances)} and {checks.shape_text(indices)}; "
-                "pass what topk returns"
-            )
-    shapes = [distances.shape for distances, _ in parts]
-    if any(len(s) not in (1, 2) for s in shapes) or len({s[:-1] for s in shapes}) != 1:
-        raise ValueError(
-            f"results: expected top-k lists of the same queries, got shapes {shapes}; "
-            "search every shard with the same query_codes"
-        )
-    if (n_entries := sum(s[-1] for s in shapes)) < k:
-        raise ValueError(
-            f"k: expected at most the {n_entries} entries of all results, got {k}; "
-            "lower k or ask each shard for more"
-        )
 
 
 def _query_of_hits(result: RadiusResult) -> np.ndarray:

@@ -140,7 +140,7 @@ py::tuple rescore_py(const std::string& isa, const Tuning& tuning, int threads,
 
 void register_kernels(py::module_& module) {
   const py::arg isa("isa"), tuning("tuning"), threads("threads");
-  // Nothing is converted: a copy would outlive no search, and hide a wrong dtype.
+  // Nothing is converted: a copy costs memory, and hides a wrong dtype.
   const auto array = [](const char* name) { return py::arg(name).noconvert(); };
   const py::arg query_codes = array("query_codes"), db_codes = array("db_codes"),
                 mask = array("mask");

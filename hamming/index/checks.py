@@ -143,6 +143,12 @@ def id_array(ids: Any, name: str, like: np.ndarray) -> np.ndarray:
     return _placed(array.astype(np.int64, copy=False), name, like)
 
 
+def one_id(id: Any) -> None:
+    """`id` is an integer, whatever its size."""
+    if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
+        raise TypeError(f"id: expected an integer, got {type(id).__name__}; ask for one id")
+
+
 def _listed(values: Any, name: str) -> Any:
     """Numbers, lists and sets as arrays; what is neither is left to others."""
     if isinstance(values, (int, np.integer)):

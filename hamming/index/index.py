@@ -170,8 +170,7 @@ class Index:
 
     def __contains__(self, id: int) -> bool:
         """Whether the index has a code of this id."""
-        if isinstance(id, bool) or not isinstance(id, (int, np.integer)):
-            raise TypeError(f"id: expected an integer, got {type(id).__name__}; ask for one id")
+        index_checks.one_id(id)
         if not 0 <= id <= index_checks.MAX_ID:
             return False
         wanted = arrays.module(self._like).full(1, int(id), np.int64)
